@@ -1,0 +1,270 @@
+"""Every setting, typed, from the environment and ``.env``.
+
+Nothing else in the package reads the environment, and this module reads it only when
+:func:`load_settings` is called. Precedence: the environment, then ``.env``, then what the running
+local stack left in ``<home>/stack.env`` (local profile only).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from fin_lake.errors import FinLakeError
+from fin_lake.partitions import HourError, floor_hour, parse_hour
+
+STACK_ENV: Final = "stack.env"
+StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
+
+
+class SettingsError(FinLakeError):
+    """A setting that is missing or wrong. The message names its variable, never a secret's value."""
+
+
+class Settings(BaseSettings):
+    """What differs between one installation and another.
+
+    Each field's environment variable is its ``validation_alias``. Secrets are ``SecretStr``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    profile: Literal["local", "aws"] = Field("local", validation_alias="FIN_LAKE_PROFILE")
+    home: Path = Field(Path(".fin_lake"), validation_alias="FIN_LAKE_HOME")
+    now: dt.datetime | None = Field(None, validation_alias="FIN_LAKE_NOW")
+    start: dt.datetime = Field(dt.datetime(2024, 1, 1, tzinfo=dt.UTC), validation_alias="FIN_LAKE_START")
+
+    stock_symbols: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("AAPL", "MSFT", "NVDA", "IBM"), validation_alias="FIN_LAKE_STOCK_SYMBOLS"
+    )
+    crypto_coins: Annotated[dict[str, str], NoDecode] = Field(
+        {"bitcoin": "BTC-USD"}, validation_alias="FIN_LAKE_CRYPTO_COINS"
+    )
+    stock_interval: StockInterval = Field("30min", validation_alias="FIN_LAKE_STOCK_INTERVAL")
+    hours_per_run: int = Field(168, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
+
+    aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
+    aws_region: str = Field(
+        "us-east-1", validation_alias=AliasChoices("AWS_DEFAULT_REGION", "AWS_REGION")
+    )
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    )
+    bucket: str = Field("financial-trading-data-lake", validation_alias="AWS_S3_BUCKET_NAME")
+
+    database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
+    dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
+
+    alpha_vantage_api_key: SecretStr | None = Field(None, validation_alias="ALPHA_VANTAGE_API_KEY")
+    alpha_vantage_base_url: str = Field(
+        "https://www.alphavantage.co", validation_alias="ALPHA_VANTAGE_BASE_URL"
+    )
+    alpha_vantage_per_minute: float = Field(
+        60, gt=0, validation_alias="ALPHA_VANTAGE_REQUESTS_PER_MINUTE"
+    )
+    alpha_vantage_per_day: int = Field(25, ge=0, validation_alias="ALPHA_VANTAGE_REQUESTS_PER_DAY")
+    yahoo_base_url: str = Field("https://query2.finance.yahoo.com", validation_alias="YAHOO_BASE_URL")
+    yahoo_per_minute: float = Field(60, gt=0, validation_alias="YAHOO_REQUESTS_PER_MINUTE")
+    coingecko_api_key: SecretStr | None = Field(None, validation_alias="COINGECKO_API_KEY")
+    coingecko_plan: Literal["demo", "pro"] = Field("demo", validation_alias="COINGECKO_PLAN")
+    coingecko_base_url: str = Field("", validation_alias="COINGECKO_BASE_URL")
+    coingecko_per_minute: float = Field(30, gt=0, validation_alias="COINGECKO_REQUESTS_PER_MINUTE")
+    coingecko_per_day: int = Field(330, ge=0, validation_alias="COINGECKO_REQUESTS_PER_DAY")
+    http_timeout_seconds: float = Field(20, gt=0, validation_alias="FIN_LAKE_HTTP_TIMEOUT_SECONDS")
+    http_attempts: int = Field(4, ge=1, le=10, validation_alias="FIN_LAKE_HTTP_ATTEMPTS")
+
+    @field_validator("now", mode="after")
+    @classmethod
+    def _in_utc(cls, moment: dt.datetime | None) -> dt.datetime | None:
+        if moment is None:
+            return None
+        return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _whole_hour(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_hour(value)
+        except HourError as error:
+            raise ValueError(error.what) from error
+
+    @field_validator("stock_symbols", mode="before")
+    @classmethod
+    def _split_symbols(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        return value
+
+    @field_validator("crypto_coins", mode="before")
+    @classmethod
+    def _split_coins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        coins: dict[str, str] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            coin, _, symbol = part.partition("=")
+            if not coin or not symbol:
+                raise ValueError(f"{part!r} is not COIN=SYMBOL, as in bitcoin=BTC-USD")
+            coins[coin.strip()] = symbol.strip()
+        return coins
+
+    @field_validator("bucket", mode="after")
+    @classmethod
+    def _bucket_is_a_name(cls, value: str) -> str:
+        if "/" in value or ":" in value:
+            raise ValueError("is a bucket's name alone, without s3:// and without a path")
+        return value
+
+    @model_validator(mode="after")
+    def _key_pair_is_whole(self) -> Settings:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            missing = "AWS_SECRET_ACCESS_KEY" if self.aws_access_key_id else "AWS_ACCESS_KEY_ID"
+            raise ValueError(f"{missing} is missing: the two halves of a key are set together or not at all")
+        return self
+
+    @property
+    def clock(self) -> dt.datetime:
+        """The moment that counts as now (UTC): the recording's, or the wall clock's."""
+        return self.now or dt.datetime.now(dt.UTC)
+
+    @property
+    def latest_closed_hour(self) -> dt.datetime:
+        """The start of the last hour that is over."""
+        return floor_hour(self.clock) - dt.timedelta(hours=1)
+
+    def database(self) -> str:
+        """Return the URL of the market data's PostgreSQL, password included.
+
+        Raises
+        ------
+        SettingsError
+            No database is set, and no local stack has left its own.
+        """
+        if self.database_url is None:
+            raise SettingsError("FIN_LAKE_DATABASE_URL is not set", self._remedy())
+        return self.database_url.get_secret_value()
+
+    def dagster_database(self) -> str:
+        """Return the URL of Dagster's own PostgreSQL database, password included.
+
+        Raises
+        ------
+        SettingsError
+            No database is set, and no local stack has left its own.
+        """
+        if self.dagster_database_url is None:
+            raise SettingsError("FIN_LAKE_DAGSTER_DATABASE_URL is not set", self._remedy())
+        return self.dagster_database_url.get_secret_value()
+
+    def _remedy(self) -> str:
+        if self.profile == "local":
+            return "start the local stack with `fin-lake up`, or set the variable"
+        return "set it in the environment or in .env"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret's text, to be removed from whatever is shown."""
+        return tuple(
+            value.get_secret_value()
+            for value in (getattr(self, name) for name in type(self).model_fields)
+            if isinstance(value, SecretStr) and value.get_secret_value()
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the stack's file behind the environment and ``.env``, for the local profile alone."""
+        chosen: list[PydanticBaseSettingsSource] = [init_settings, env_settings, dotenv_settings]
+        profile = _first(chosen, "FIN_LAKE_PROFILE") or "local"
+        home = Path(_first(chosen, "FIN_LAKE_HOME") or ".fin_lake")
+        if profile == "local":
+            chosen.append(DotEnvSettingsSource(settings_cls, env_file=home / STACK_ENV))
+        return tuple(chosen)
+
+
+def _first(sources: list[PydanticBaseSettingsSource], name: str) -> Any:
+    return next((value for source in sources if (value := source().get(name))), None)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    **overrides
+        Fields to set whatever the environment says.
+
+    Raises
+    ------
+    SettingsError
+        One message that names every variable that is wrong and why; values are not repeated.
+    """
+    try:
+        return Settings(**{_variable((name,)): value for name, value in overrides.items()})
+    except ValidationError as error:
+        lines = [f"{_variable(problem['loc'])}: {_reason(problem)}" for problem in error.errors()]
+        source = "the environment or .env" if Path(".env").exists() else "the environment"
+        raise SettingsError(
+            "wrong settings\n  " + "\n  ".join(lines), f"correct them in {source}; .env.example lists them all"
+        ) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return "AWS credentials"
+    name = str(location[0])
+    known = Settings.model_fields.get(name)
+    alias = known.validation_alias if known else name
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return str(alias or name)
+
+
+def _reason(problem: Any) -> str:
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the variables with which other programs (aws, psql, boto3, Dagster) see what we see."""
+    shown = {
+        "FIN_LAKE_PROFILE": settings.profile,
+        "FIN_LAKE_HOME": os.fspath(settings.home.resolve()),
+        "AWS_DEFAULT_REGION": settings.aws_region,
+        "AWS_S3_BUCKET_NAME": settings.bucket,
+    }
+    optional = {
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
+        "AWS_SESSION_TOKEN": settings.aws_session_token,
+        "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
+        "FIN_LAKE_DATABASE_URL": settings.database_url,
+        "FIN_LAKE_DAGSTER_DATABASE_URL": settings.dagster_database_url,
+    }
+    for name, value in optional.items():
+        if value is not None:
+            shown[name] = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return shown
