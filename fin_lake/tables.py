@@ -90,6 +90,8 @@ class Table:
         The formats in which the lake keeps it. A table of several has a folder for each.
     postgres : str
         Its name in the schema ``market``; empty if PostgreSQL does not hold it.
+    hour_column : str
+        The time by which a row belongs to an hour.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Table:
     key: tuple[str, ...] = ()
     formats: tuple[Literal["json", "parquet"], ...] = ("parquet",)
     postgres: str = ""
+    hour_column: str = "timestamp"
     _column_names: tuple[str, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
@@ -226,6 +229,7 @@ _QUARANTINE_COLUMNS: Final = (
     _column("rule", ColumnType.STRING, "The rule that the record broke", nullable=False),
     _column("detail", ColumnType.STRING, "What was found, in words"),
     _column("raw_key", ColumnType.STRING, "The raw object that holds the record", nullable=False),
+    _column("raw_hour", ColumnType.TIMESTAMP, "The hour that the raw object belongs to, UTC", nullable=False),
     *(
         Column(c.name, c.type, c.description, nullable=True)
         for c in _RAW_COLUMNS
@@ -307,6 +311,19 @@ QUARANTINE: Final[Mapping[AssetClass, Table]] = {
         asset_class=asset_class,
         lake_prefix=f"processed/_quarantine/{asset_class}",
         file_stem=RAW[asset_class].file_stem,
+        hour_column="raw_hour",
     )
     for asset_class in ASSET_CLASSES
 }
+
+TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
+    f"{layer}/{asset_class}": table
+    for layer, tables in (
+        ("raw", RAW),
+        ("processed", PROCESSED),
+        ("quarantine", QUARANTINE),
+        ("market", PROCESSED),
+    )
+    for asset_class, table in tables.items()
+}
+"""The table behind each asset, by the asset's key; ``market/…`` are the processed tables in PostgreSQL."""

@@ -1,0 +1,132 @@
+"""What the IO managers share: the hours of a run, frames that fit their table, metadata."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias, cast
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+from fin_lake.errors import FinLakeError
+from fin_lake.partitions import HourRange, hour_key
+from fin_lake.tables import Table
+
+PREVIEW_ROWS: Final = 5
+Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
+
+
+class FrameError(FinLakeError):
+    """A frame that does not fit the table that it is meant for."""
+
+
+def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
+    """Return the hours that a step writes or reads: its partition, or its range of partitions."""
+    if not context.has_asset_partitions:
+        raise FrameError(f"{context.asset_key.to_user_string()} is not partitioned by hour")
+    keys = context.asset_partition_key_range
+    return HourRange.between_keys(keys.start, keys.end)
+
+
+def fitting(frame: Frame, table: Table, hours: HourRange) -> pl.DataFrame:
+    """Return a frame in the table's schema and order of rows.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame, pandas.DataFrame or pyarrow.Table
+        Columns in any order.
+
+    Raises
+    ------
+    FrameError
+        A column is missing, unknown, of another type, or null where it must not be; a row repeats
+        a key, or lies outside of ``hours``. Nothing is written then.
+    """
+    rows = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+    _require(
+        set(rows.columns) == set(table.column_names),
+        f"{table.name}: missing columns {sorted(set(table.column_names) - set(rows.columns))}, "
+        f"unknown columns {sorted(set(rows.columns) - set(table.column_names))}",
+    )
+    try:
+        rows = rows.select(pl.col(name).cast(kind) for name, kind in table.polars_schema().items())
+    except pl.exceptions.PolarsError as error:
+        raise FrameError(f"{table.name}: a column is of another type: {error}") from error
+    for column in table.columns:
+        nulls = 0 if column.nullable else rows[column.name].null_count()
+        _require(nulls == 0, f"{table.name}: {column.name} is null in {nulls} rows")
+    if table.key:
+        repeated = rows.filter(pl.struct(table.key).is_duplicated()).select(table.key).head(3).rows()
+        _require(not repeated, f"{table.name}: repeated keys, such as {repeated}")
+    outside = rows.filter(~pl.col(table.hour_column).is_between(hours.start, hours.end, closed="left"))
+    _require(
+        outside.is_empty(),
+        f"{table.name}: {outside.height} rows lie outside of {hours}, "
+        f"the first at {outside[table.hour_column].min()}",
+    )
+    return rows.sort("symbol", "timestamp", *(name for name in table.key if name not in _LEADING))
+
+
+_LEADING: Final = ("symbol", "timestamp")
+
+
+def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not holds:
+        raise FrameError(what, "correct the asset that returned this frame; nothing was written")
+
+
+def by_hour(rows: pl.DataFrame, hour_column: str = "timestamp") -> dict[dt.datetime, pl.DataFrame]:
+    """Split rows by the hour that they belong to."""
+    hours = pl.col(hour_column).dt.truncate("1h").alias("_hour")
+    parts = rows.with_columns(hours).partition_by("_hour", as_dict=True, maintain_order=True)
+    return {hour: part.drop("_hour") for (hour,), part in parts.items()}
+
+
+def as_asked(rows: pl.DataFrame, context: dg.InputContext) -> Frame:
+    """Return a loaded frame as the type that the asset's parameter is annotated with."""
+    wanted = context.dagster_type.typing_type
+    if wanted is pd.DataFrame:
+        return cast("pd.DataFrame", rows.to_pandas())
+    if wanted is pa.Table:
+        return rows.to_arrow()
+    return rows
+
+
+def add_hour_metadata(
+    context: dg.OutputContext, metadata: Mapping[dt.datetime, Mapping[str, Any]], everywhere: Mapping[str, Any]
+) -> None:
+    """Attach metadata to each hour's materialization.
+
+    In a run of many hours each hour's record gets its own numbers. Where there is no step (an IO
+    manager tried alone) the sums stand on the output.
+    """
+    context.add_output_metadata(dict(everywhere))
+    try:
+        step = context.step_context
+    except dg.DagsterInvariantViolationError:
+        return
+    for hour, values in metadata.items():
+        step.add_asset_metadata(
+            metadata=dict(values), asset_key=context.asset_key, partition_key=hour_key(hour)
+        )
+
+
+def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """Return the first rows as a Markdown table for the UI."""
+    shown = rows.head(PREVIEW_ROWS)
+    if shown.is_empty():
+        return dg.MetadataValue.md("*no rows*")
+    times = [name for name, kind in shown.schema.items() if kind == pl.Datetime]
+    text = shown.with_columns(pl.col(times).dt.strftime("%Y-%m-%d %H:%M:%S")).select(
+        pl.all().cast(pl.String).fill_null("").str.replace_all("|", "\\|", literal=True)
+    )
+    lines = [shown.columns, ["---"] * shown.width, *text.rows()]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def column_schema(table: Table) -> dict[str, dg.TableSchemaMetadataValue]:
+    """Return the metadata entry from which the UI shows a table's columns."""
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(table.dagster_schema())}

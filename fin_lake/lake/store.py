@@ -1,0 +1,225 @@
+"""The bucket: put, get and list objects, many at a time, with errors that say what to do.
+
+Bytes and keys only: what an object means is decided elsewhere. Nothing is ever deleted here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import S3Store
+
+from fin_lake.errors import FinLakeError
+
+if TYPE_CHECKING:
+    from fin_lake.settings import Settings
+
+CONCURRENCY: Final = 16
+_RETRIES: Final = 5
+_RETRY_FOR: Final = dt.timedelta(seconds=30)
+_REQUEST_TIMEOUT: Final = dt.timedelta(seconds=30)
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class LakeError(FinLakeError):
+    """The bucket cannot be read or written."""
+
+
+class MissingObjectError(LakeError):
+    """An object that should be in the lake is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing says of an object: key, size in bytes, last modification (UTC), ETag."""
+
+    key: str
+    size: int
+    last_modified: dt.datetime
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenHour:
+    """What was written for an hour: object keys, rows, and bytes over all objects."""
+
+    keys: tuple[str, ...]
+    rows: int
+    size: int
+
+
+class Lake:
+    """One bucket.
+
+    Parameters
+    ----------
+    settings : Settings
+        Bucket, region, endpoint and credentials; without credentials the standard AWS chain
+        (profile, SSO, role) is asked.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.bucket
+        self.endpoint = settings.aws_endpoint_url
+        self._store = _open_store(settings)
+
+    def __repr__(self) -> str:
+        return f"Lake(s3://{self.bucket})"
+
+    def uri(self, key: str) -> str:
+        """Return the object's address: ``s3://bucket/key``."""
+        return f"s3://{self.bucket}/{key}"
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object whole: a reader sees what was there before, or all of this."""
+        with self._explained(key):
+            obstore.put(self._store, key, data, use_multipart=False)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object only if there is none of that key; return whether it was written."""
+        try:
+            with self._explained(key):
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+        except _TakenError:
+            return False
+        return True
+
+    def put_many(self, objects: Mapping[str, bytes]) -> None:
+        """Write many objects at once, each whole; the first error is raised after all were tried."""
+        each(objects.items(), lambda item: self.put(*item))
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises
+        ------
+        MissingObjectError
+            There is no such object.
+        """
+        with self._explained(key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the bytes of many objects, by key, in the order asked."""
+        wanted = list(keys)
+        return dict(zip(wanted, each(wanted, self.get), strict=True))
+
+    def list_objects(self, prefixes: Iterable[str]) -> list[ObjectInfo]:
+        """Return the objects under the prefixes, sorted by key."""
+        listings = each(prefixes, self._list_one)
+        return sorted((info for listing in listings for info in listing), key=lambda info: info.key)
+
+    def _list_one(self, prefix: str) -> list[ObjectInfo]:
+        with self._explained(prefix):
+            return [
+                ObjectInfo(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"])
+                for batch in obstore.list(self._store, prefix)
+                for meta in batch
+            ]
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        """Turn the client's errors into ours.
+
+        The client's messages hold the request and the answer's XML, at times the key id too; only
+        the answer's code and message are repeated, and the chain is cut.
+        """
+        try:
+            yield
+        except AlreadyExistsError:
+            raise _TakenError(key) from None
+        except (NotFoundError, FileNotFoundError) as error:  # obstore raises either
+            if "NoSuchBucket" in str(error):
+                raise self._no_bucket() from None
+            raise MissingObjectError(f"{self.uri(key)} is not there") from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise LakeError(
+                f"S3 refuses access to {self.uri(key)}: {_said(error)}",
+                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that their policy allows "
+                f"s3:ListBucket, s3:GetObject and s3:PutObject on {self.bucket}",
+            ) from None
+        except BaseError as error:
+            if "NoSuchBucket" in str(error):
+                raise self._no_bucket() from None
+            raise LakeError(
+                f"S3 failed at {self.uri(key)}: {_said(error)}",
+                f"check that {self.endpoint} answers (`fin-lake status`)"
+                if self.endpoint
+                else "check the network and AWS_DEFAULT_REGION",
+            ) from None
+
+    def _no_bucket(self) -> LakeError:
+        return LakeError(
+            f"bucket {self.bucket} does not exist",
+            f"create it (`aws s3 mb s3://{self.bucket}`) or correct AWS_S3_BUCKET_NAME",
+        )
+
+
+class _TakenError(Exception):
+    """The key holds an object already."""
+
+
+def _open_store(settings: Settings) -> S3Store:
+    options: dict[str, Any] = {
+        "region": settings.aws_region,
+        "client_options": {"timeout": _REQUEST_TIMEOUT},
+        "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+    }
+    if settings.aws_endpoint_url:
+        options["endpoint"] = settings.aws_endpoint_url
+        options["virtual_hosted_style_request"] = False
+        options["client_options"]["allow_http"] = settings.aws_endpoint_url.startswith("http://")
+    if settings.aws_access_key_id and settings.aws_secret_access_key:
+        options["access_key_id"] = settings.aws_access_key_id.get_secret_value()
+        options["secret_access_key"] = settings.aws_secret_access_key.get_secret_value()
+        if settings.aws_session_token:
+            options["session_token"] = settings.aws_session_token.get_secret_value()
+    else:
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - only where a chain is asked
+
+        options["credential_provider"] = Boto3CredentialProvider()
+    return S3Store(settings.bucket, **options)
+
+
+def _said(error: Exception) -> str:
+    """Return the service's own code and message, or the first line of the client's."""
+    text = str(error)
+    found = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
+    if found:
+        return f"{found[1]}: {found[2]}"
+    for words, meaning in (
+        ("Connection refused", "connection refused"),
+        ("ConnectError", "cannot connect"),
+        ("TimedOut", "timed out"),
+        ("timed out", "timed out"),
+        ("dns error", "the host's name cannot be resolved"),
+    ):
+        if words in text:
+            return meaning
+    return re.sub(r"\s+", " ", text)[:160]
+
+
+def each(items: Iterable[_Item], do: Callable[[_Item], _Result]) -> list[_Result]:
+    """Do something for each item, ``CONCURRENCY`` at a time; raise the first error when all ended.
+
+    Waiting for all means that an error in one hour never stops the hours beside it.
+    """
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        futures = [pool.submit(do, item) for item in items]
+    return [future.result() for future in futures]

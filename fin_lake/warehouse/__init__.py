@@ -1,0 +1,1 @@
+"""PostgreSQL: the tables of the schema ``market`` and the atomic replacement of their hours."""

@@ -1,0 +1,141 @@
+"""The schema ``market``: its tables, its view of latest prices, reading and replacing hours.
+
+A reader sees all of an hour's old rows or all of its new ones: hours are deleted and copied in one
+transaction. Writers of the same hour wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, LiteralString
+
+import pgpq
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from fin_lake.errors import FinLakeError
+from fin_lake.partitions import HourRange
+from fin_lake.tables import PROCESSED, Table
+
+SCHEMA: Final = "market"
+_CONNECT_SECONDS: Final = 10
+_SETUP_LOCK: Final = 0x66696E5F6C616B65  # "fin_lake" in hexadecimal: one set-up at a time
+
+_LATEST_PRICES: Final[LiteralString] = """
+    create or replace view market.latest_prices as
+    select distinct on (asset_class, symbol) * from (
+        select 'stocks' as asset_class, symbol, "timestamp", "interval", close_price, source from market.stocks
+        union all
+        select 'crypto', symbol, "timestamp", "interval", close_price, source from market.crypto
+    ) bars
+    order by asset_class, symbol, "timestamp" desc, "interval"
+"""
+
+
+class WarehouseError(FinLakeError):
+    """PostgreSQL cannot be reached, or refuses what was asked."""
+
+
+@contextmanager
+def connect(url: str) -> Iterator[psycopg.Connection]:
+    """Open a connection; commit at the end, roll back on an error.
+
+    Raises
+    ------
+    WarehouseError
+        The server does not answer, refuses the user, or fails at a statement. The message names
+        host, port and database, never the password.
+    """
+    place = _place(url)
+    try:
+        connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS, application_name="fin_lake")
+    except psycopg.OperationalError as error:
+        raise WarehouseError(
+            f"PostgreSQL at {place} cannot be reached: {_first_line(error)}",
+            "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DATABASE_URL",
+        ) from None
+    try:
+        with connection:
+            yield connection
+    except psycopg.Error as error:
+        raise WarehouseError(f"PostgreSQL at {place} failed: {_first_line(error)}") from error
+
+
+def _place(url: str) -> str:
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise WarehouseError(
+            "FIN_LAKE_DATABASE_URL is not a PostgreSQL URL",
+            "write it like postgresql://user:password@host:5432/database",
+        ) from None
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def ensure_schema(connection: psycopg.Connection) -> None:
+    """Create the schema, its tables and view where they are missing."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+        connection.execute("create schema if not exists market")
+        for table in PROCESSED.values():
+            for statement in table.postgres_ddl(SCHEMA):
+                connection.execute(sql.SQL(statement))
+        connection.execute(_LATEST_PRICES)
+
+
+def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange, rows: pl.DataFrame) -> None:
+    """Replace the rows of a range of hours, in one transaction.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        In the table's schema, all within ``hours``; none makes the hours empty.
+    """
+    place = sql.Identifier(SCHEMA, table.postgres)
+    with connection.transaction():
+        _lock_hours(connection, table, hours)
+        connection.execute(
+            sql.SQL("delete from {} where timestamp >= %s and timestamp < %s").format(place),
+            (hours.start, hours.end),
+        )
+        if rows.is_empty():
+            return
+        arrow = rows.to_arrow().cast(table.arrow_schema())
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(arrow.schema)
+        columns = sql.SQL(", ").join(map(sql.Identifier, table.column_names))
+        statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(place, columns)
+        with connection.cursor().copy(statement) as copy:
+            copy.write(encoder.write_header())
+            for batch in arrow.to_batches():
+                copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+
+
+def _lock_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> None:
+    """Wait for other writers of these hours; taken in order, so two ranges cannot block each other."""
+    connection.execute(
+        "select pg_advisory_xact_lock(hashtext(%s), hour) from generate_series(%s::int, %s::int) as hour",
+        (f"{SCHEMA}.{table.postgres}", _hour_number(hours, 0), _hour_number(hours, -1)),
+    )
+
+
+def _hour_number(hours: HourRange, which: int) -> int:
+    moment = hours.start if which == 0 else hours.end
+    return int(moment.timestamp()) // 3600 + which
+
+
+def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> pl.DataFrame:
+    """Return the rows of a range of hours, sorted by symbol, timestamp and interval."""
+    query = sql.SQL(
+        "select {} from {} where timestamp >= %s and timestamp < %s order by symbol, timestamp, interval"
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, table.column_names)), sql.Identifier(SCHEMA, table.postgres)
+    )
+    rows = connection.execute(query, (hours.start, hours.end)).fetchall()
+    return pl.DataFrame(rows, schema=table.polars_schema(), orient="row")
