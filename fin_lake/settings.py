@@ -38,9 +38,7 @@ class Settings(BaseSettings):
     Each field's environment variable is its ``validation_alias``. Secrets are ``SecretStr``.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     profile: Literal["local", "aws"] = Field("local", validation_alias="FIN_LAKE_PROFILE")
     home: Path = Field(Path(".fin_lake"), validation_alias="FIN_LAKE_HOME")
@@ -59,9 +57,7 @@ class Settings(BaseSettings):
     aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
-    aws_region: str = Field(
-        "us-east-1", validation_alias=AliasChoices("AWS_DEFAULT_REGION", "AWS_REGION")
-    )
+    aws_region: str = Field("us-east-1", validation_alias=AliasChoices("AWS_DEFAULT_REGION", "AWS_REGION"))
     aws_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
@@ -74,9 +70,7 @@ class Settings(BaseSettings):
     alpha_vantage_base_url: str = Field(
         "https://www.alphavantage.co", validation_alias="ALPHA_VANTAGE_BASE_URL"
     )
-    alpha_vantage_per_minute: float = Field(
-        60, gt=0, validation_alias="ALPHA_VANTAGE_REQUESTS_PER_MINUTE"
-    )
+    alpha_vantage_per_minute: float = Field(60, gt=0, validation_alias="ALPHA_VANTAGE_REQUESTS_PER_MINUTE")
     alpha_vantage_per_day: int = Field(25, ge=0, validation_alias="ALPHA_VANTAGE_REQUESTS_PER_DAY")
     yahoo_base_url: str = Field("https://query2.finance.yahoo.com", validation_alias="YAHOO_BASE_URL")
     yahoo_per_minute: float = Field(60, gt=0, validation_alias="YAHOO_REQUESTS_PER_MINUTE")
@@ -194,7 +188,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the stack's file behind the environment and ``.env``, for the local profile alone."""
         chosen: list[PydanticBaseSettingsSource] = [init_settings, env_settings, dotenv_settings]
@@ -228,7 +222,8 @@ def load_settings(**overrides: Any) -> Settings:
         lines = [f"{_variable(problem['loc'])}: {_reason(problem)}" for problem in error.errors()]
         source = "the environment or .env" if Path(".env").exists() else "the environment"
         raise SettingsError(
-            "wrong settings\n  " + "\n  ".join(lines), f"correct them in {source}; .env.example lists them all"
+            "wrong settings\n  " + "\n  ".join(lines),
+            f"correct them in {source}; .env.example lists them all",
         ) from None
 
 

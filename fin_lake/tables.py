@@ -146,10 +146,7 @@ class Table:
             f"create table if not exists {place} ({', '.join(columns)})",
             f'create index if not exists "{self.postgres}_timestamp" on {place} ("timestamp")',
             f"comment on table {place} is {_literal(self.description)}",
-            *(
-                f'comment on column {place}."{c.name}" is {_literal(c.description)}'
-                for c in self.columns
-            ),
+            *(f'comment on column {place}."{c.name}" is {_literal(c.description)}' for c in self.columns),
         ]
 
     def dagster_schema(self) -> dg.TableSchema:
@@ -207,9 +204,7 @@ _RAW_COLUMNS: Final = (
     _column("symbol", ColumnType.STRING, "Ticker, or coin and currency"),
     _column("timestamp", ColumnType.TIMESTAMP, "Start of the bar, or time of the event, UTC"),
     _column("interval", ColumnType.STRING, "Length of the bar; null for an event"),
-    *(
-        _column(c.name, c.type, c.description.replace("as traded", "as the source sent it")) for c in _PRICES
-    ),
+    *(_column(c.name, c.type, c.description.replace("as traded", "as the source sent it")) for c in _PRICES),
     _column("volume", ColumnType.DOUBLE, "Units traded in the bar, as the source sent it"),
     _VOLUME_24H,
     _column("source", ColumnType.STRING, "The API that answered: alpha_vantage, yahoo, coingecko"),

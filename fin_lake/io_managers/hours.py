@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import dagster as dg
 import pandas as pd
@@ -65,7 +65,7 @@ def fitting(frame: Frame, table: Table, hours: HourRange) -> pl.DataFrame:
     _require(
         outside.is_empty(),
         f"{table.name}: {outside.height} rows lie outside of {hours}, "
-        f"the first at {outside[table.hour_column].min()}",
+        f"the first at {outside[table.hour_column].min()!s}",
     )
     return rows.sort("symbol", "timestamp", *(name for name in table.key if name not in _LEADING))
 
@@ -89,14 +89,16 @@ def as_asked(rows: pl.DataFrame, context: dg.InputContext) -> Frame:
     """Return a loaded frame as the type that the asset's parameter is annotated with."""
     wanted = context.dagster_type.typing_type
     if wanted is pd.DataFrame:
-        return cast("pd.DataFrame", rows.to_pandas())
+        return rows.to_pandas()
     if wanted is pa.Table:
         return rows.to_arrow()
     return rows
 
 
 def add_hour_metadata(
-    context: dg.OutputContext, metadata: Mapping[dt.datetime, Mapping[str, Any]], everywhere: Mapping[str, Any]
+    context: dg.OutputContext,
+    metadata: Mapping[dt.datetime, Mapping[str, Any]],
+    everywhere: Mapping[str, Any],
 ) -> None:
     """Attach metadata to each hour's materialization.
 

@@ -101,7 +101,9 @@ def _is_time(kind: pl.DataType | type[pl.DataType]) -> bool:
 def _parse_times(names: list[str]) -> pl.Expr:
     """Read ISO 8601 with or without a fraction; a time without a zone is UTC; nonsense is null."""
     text = pl.col(names).str.replace(r"(Z|\+00:?00)$", "").str.replace(" ", "T", literal=True)
-    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.replace_time_zone(
+        "UTC"
+    )
 
 
 def _decompress(data: bytes) -> tuple[bytes, tuple[str, str] | None]:

@@ -38,7 +38,9 @@ def raw_object(table: Table, hour: dt.datetime, extracted_at: dt.datetime, attem
     behind it.
     """
     suffix = "" if attempt == 1 else f"_{attempt:02d}"
-    return hour_prefix(table, "json", hour) + f"{table.file_stem}_{extracted_at:%Y%m%d_%H%M%S}{suffix}.json.gz"
+    return (
+        hour_prefix(table, "json", hour) + f"{table.file_stem}_{extracted_at:%Y%m%d_%H%M%S}{suffix}.json.gz"
+    )
 
 
 def listing_prefixes(table: Table, file_format: str, hours: HourRange) -> list[str]:

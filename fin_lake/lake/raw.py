@@ -121,4 +121,3 @@ def _records(key: str, data: bytes, table: Table) -> pl.DataFrame:
     else:
         records = records.with_columns(problem=pl.lit(None, pl.String()))
     return records.with_columns(raw_key=pl.lit(key), raw_hour=pl.lit(hour_of_object(key), _TIME))
-

@@ -164,9 +164,7 @@ def _time_rules(asset_class: AssetClass, hours: HourRange) -> list[_Rule]:
         ),
     ]
     if asset_class == "stocks":
-        rules.append(
-            ("outside_session", ~_in_session(start, hours), pl.format("no trading at {}", start))
-        )
+        rules.append(("outside_session", ~_in_session(start, hours), pl.format("no trading at {}", start)))
     return rules
 
 
@@ -178,7 +176,8 @@ def _in_session(start: pl.Expr, hours: HourRange) -> pl.Expr:
 def _value_rules(asset_class: AssetClass) -> list[_Rule]:
     prices = pl.col(_PRICES)
     shown = pl.format(
-        "open {} high {} low {} close {}", *(pl.col(name).cast(pl.String).fill_null("none") for name in _PRICES)
+        "open {} high {} low {} close {}",
+        *(pl.col(name).cast(pl.String).fill_null("none") for name in _PRICES),
     )
     highest = pl.max_horizontal("open_price", "close_price")
     lowest = pl.min_horizontal("open_price", "close_price")
@@ -258,7 +257,9 @@ def _prefer(placed: pl.DataFrame) -> pl.DataFrame:
                 return_dtype=pl.Int64,
             )
         )
-        .sort("sampled", "covered", "rank", "source", "minutes", descending=[False, True, False, False, False])
+        .sort(
+            "sampled", "covered", "rank", "source", "minutes", descending=[False, True, False, False, False]
+        )
         .unique(("symbol", "raw_hour"), keep="first", maintain_order=True)
         .select(*by, preferred=pl.lit(True))
     )
@@ -284,9 +285,7 @@ def _as_traded(bars: pl.DataFrame) -> pl.DataFrame:
     narrow = pl.col(_PRICES).cast(pl.Float32)
     went_through_float32 = (pl.col("source") == "yahoo") & (narrow.cast(pl.Float64) == pl.col(_PRICES))
     restored = (
-        pl.when(went_through_float32)
-        .then(narrow.cast(pl.String).cast(pl.Float64))
-        .otherwise(pl.col(_PRICES))
+        pl.when(went_through_float32).then(narrow.cast(pl.String).cast(pl.Float64)).otherwise(pl.col(_PRICES))
     )
     return bars.with_columns(restored).with_columns(
         pl.when(factor != 1.0).then((pl.col(_PRICES) * factor).round(6)).otherwise(pl.col(_PRICES)),

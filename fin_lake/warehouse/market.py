@@ -26,9 +26,11 @@ _SETUP_LOCK: Final = 0x66696E5F6C616B65  # "fin_lake" in hexadecimal: one set-up
 _LATEST_PRICES: Final[LiteralString] = """
     create or replace view market.latest_prices as
     select distinct on (asset_class, symbol) * from (
-        select 'stocks' as asset_class, symbol, "timestamp", "interval", close_price, source from market.stocks
+        select 'stocks' as asset_class, symbol, "timestamp", "interval", close_price, source
+        from market.stocks
         union all
-        select 'crypto', symbol, "timestamp", "interval", close_price, source from market.crypto
+        select 'crypto', symbol, "timestamp", "interval", close_price, source
+        from market.crypto
     ) bars
     order by asset_class, symbol, "timestamp" desc, "interval"
 """

@@ -1,0 +1,54 @@
+# Each target makes what it needs, the virtual environment included, and is quick if it is there.
+PYTHON ?= python3
+VENV   ?= .venv
+PORT   ?= 3000
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+UV     := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help extract dev up down test bench lint format pins
+
+help:            ## show this list
+	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+extract: $(READY) up ## fetch the latest closed hour into PostgreSQL and S3
+	@$(BIN)/fin-lake extract
+
+dev: $(READY) up ## open Dagster's UI, with daemon, on http://127.0.0.1:$(PORT)
+	@eval "$$($(BIN)/fin-lake env)" && exec $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+up: $(READY)     ## start the local stack: PostgreSQL, S3, market replay
+	@$(BIN)/fin-lake up
+
+down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
+	@$(BIN)/fin-lake down
+
+test: $(READY)   ## run every test, against a stack of its own
+	@$(BIN)/python -m pytest
+
+bench: $(READY)  ## measure speed and memory, as ratios to the bare work
+	@$(BIN)/python -m fin_lake_tests.bench.extract
+
+lint: $(READY)   ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code in order
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+$(READY): requirements.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "fin_lake needs Python 3.11 or later; name one: make PYTHON=python3.11 …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about half a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+pins: $(READY)   ## renew requirements.txt from setup.cfg
+	@$(BIN)/uv pip compile --quiet --upgrade setup.cfg --all-extras --no-annotate \
+		--custom-compile-command "make pins" --output-file requirements.txt

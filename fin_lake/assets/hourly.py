@@ -1,0 +1,58 @@
+"""What all hourly assets share: partitions, backfill policy, and the state of an hour."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import dagster as dg
+
+from fin_lake.partitions import HourRange, hour_key, hourly_partitions, stock_session_hours
+from fin_lake.settings import Settings
+from fin_lake.tables import AssetClass
+
+
+class HourState(StrEnum):
+    """How an hour came out: with rows, empty on purpose, or empty against expectation."""
+
+    STORED = "stored"
+    MARKET_CLOSED = "market_closed"
+    GAP = "gap"
+
+
+def partitions_of(settings: Settings) -> dg.HourlyPartitionsDefinition:
+    """Return the partitions of every table: the closed UTC hours since the first one."""
+    return hourly_partitions(settings.start, settings.now)
+
+
+def ranges_of_hours(settings: Settings) -> dg.BackfillPolicy:
+    """Return the policy by which a backfill's runs take many hours each, but not without bound."""
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=settings.hours_per_run)
+
+
+def run_hours(context: dg.AssetExecutionContext) -> HourRange:
+    """Return the hours that a run is for."""
+    keys = context.partition_key_range
+    return HourRange.between_keys(keys.start, keys.end)
+
+
+def open_hours(asset_class: AssetClass, hours: HourRange) -> frozenset[dt.datetime]:
+    """Return those of ``hours`` in which there is trading: sessions for stocks, always for crypto."""
+    return stock_session_hours(hours) if asset_class == "stocks" else frozenset(hours)
+
+
+def state_of(rows: int, *, is_open: bool) -> HourState:
+    """Return the state of an hour from its rows and whether there was trading."""
+    if rows:
+        return HourState.STORED
+    return HourState.GAP if is_open else HourState.MARKET_CLOSED
+
+
+def add_hour_metadata(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Mapping[dt.datetime, Mapping[str, Any]]
+) -> None:
+    """Attach metadata to each hour's materialization of one of the step's assets."""
+    for hour, values in metadata.items():
+        context.add_asset_metadata(dict(values), asset_key=key, partition_key=hour_key(hour))

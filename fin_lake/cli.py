@@ -1,0 +1,218 @@
+"""`fin-lake …`: what a person types.
+
+Each command imports what it needs when it runs, so that ``--help`` and the stack's commands do not
+wait for Dagster.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as RichTable
+
+from fin_lake.errors import FinLakeError
+from fin_lake.partitions import HourRange, hour_key, parse_hour
+from fin_lake.settings import load_settings
+from fin_lake.tables import ASSET_CLASSES
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from fin_lake.operations.extract import ExtractReport
+
+_LOCAL: Final[Mapping[str, str]] = {
+    "up": "fin_lake.local.commands:up",
+    "down": "fin_lake.local.commands:down",
+    "status": "fin_lake.local.commands:status",
+    "env": "fin_lake.local.commands:env",
+    "replay": "fin_lake.local.replay.commands:replay",
+}
+
+
+class _Commands(click.Group):
+    """The commands defined here, and the local stack's, which are imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_LOCAL, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LOCAL:
+            module, _, attribute = _LOCAL[cmd_name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fin_lake")
+def cli() -> None:
+    """Hourly stock and crypto bars in an S3 lake and PostgreSQL.
+
+    Start with `fin-lake up`, which starts PostgreSQL, S3 and a recorded market on this machine, and
+    `fin-lake extract`, which fetches the latest closed hour.
+    """
+
+
+class _Hour(click.ParamType["dt.datetime"]):
+    name = "hour"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        try:
+            return parse_hour(value)
+        except FinLakeError as error:
+            self.fail(str(error), param, ctx)
+
+
+@cli.command()
+@click.option("--hour", type=_Hour(), help="One hour, UTC, as in 2023-01-03T14.")
+@click.option("--from", "start", type=_Hour(), help="First hour of a range, UTC.")
+@click.option("--to", "end", type=_Hour(), help="End of the range, UTC, excluded.")
+@click.option("--stocks/--no-stocks", default=None, help="Stocks only, or all but stocks.")
+@click.option("--crypto/--no-crypto", default=None, help="Crypto only, or all but crypto.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def extract(
+    hour: dt.datetime | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    stocks: bool | None,  # noqa: FBT001 - click passes options so
+    crypto: bool | None,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    r"""Fetch hours from the APIs, keep them in S3, clean them, and store them in PostgreSQL.
+
+    Without options: the latest closed hour. The same hours may be extracted again at any time: raw
+    keeps every attempt, everything else is replaced.
+
+    \b
+    Examples:
+      fin-lake extract
+      fin-lake extract --hour 2023-01-03T15
+      fin-lake extract --from 2023-01-03T00 --to 2023-01-10T00 --stocks
+    """
+    from fin_lake.operations import extract as work
+    from fin_lake.operations.instance import open_instance
+
+    settings = load_settings()
+    asked = _asked_hours(hour, start, end, settings.latest_closed_hour)
+    hours = work.closed_hours(settings, asked)
+    chosen = [
+        name
+        for name, wanted, other in zip(ASSET_CLASSES, (stocks, crypto), (crypto, stocks), strict=True)
+        if wanted or (wanted is None and not other)
+    ]
+    if not chosen:
+        raise click.UsageError("neither stocks nor crypto: nothing to extract")
+    console = Console(stderr=as_json)
+    if hours != asked:
+        console.print(f"{hour_key(hours.end)} is not over yet: extracting {hours}")
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with open_instance(settings) as instance, _bar(console) as bar:
+        task = bar.add_task("starting", total=len(hours) * work.tables_made(chosen))
+
+        def progress(made: int, doing: str) -> None:
+            bar.update(task, advance=made, description=doing[:70] or None)
+
+        report = work.extract(settings, hours, chosen, instance=instance, progress=progress)
+        bar.update(task, description="done" if report.succeeded else "done, with failures")
+    if as_json:
+        click.echo(json.dumps(_as_json(report), indent=2))
+    else:
+        _show(console, report, settings.bucket)
+    if not report.succeeded:
+        sys.exit(1)
+
+
+def _asked_hours(
+    hour: dt.datetime | None, start: dt.datetime | None, end: dt.datetime | None, latest: dt.datetime
+) -> HourRange:
+    if hour and (start or end):
+        raise click.UsageError("--hour and --from/--to exclude each other")
+    if hour:
+        return HourRange.of(hour)
+    if end and not start:
+        raise click.UsageError("--to needs --from")
+    if start:
+        return HourRange(start, end or HourRange.of(max(latest, start)).end)
+    return HourRange.of(latest)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+    )
+
+
+def _show(console: Console, report: ExtractReport, bucket: str) -> None:
+    table = RichTable(title=f"{report.hours}, {len(report.hours)} h in {report.seconds:.1f} s")
+    table.add_column("table")
+    for name in ("hours", "rows", "objects", "bytes"):
+        table.add_column(name, justify="right")
+    for name, made in sorted(report.tables.items(), key=_in_layers):
+        table.add_row(
+            name,
+            f"{made.hours:,}",
+            f"{made.rows:,}",
+            f"{made.objects:,}" if made.objects else "",
+            f"{made.size:,}" if made.size else "",
+        )
+    console.print(table)
+    console.print(f"lake: s3://{bucket}/   PostgreSQL: schema market   runs: {', '.join(report.run_ids)}")
+    for failure in dict.fromkeys(report.failures):
+        console.print(f"failed: {failure}", style="red", markup=False)
+
+
+def _in_layers(item: tuple[str, Any]) -> tuple[int, str]:
+    layers = ("raw", "processed", "quarantine", "market")
+    layer, _, name = item[0].partition("/")
+    return (layers.index(layer) if layer in layers else len(layers), name)
+
+
+def _as_json(report: ExtractReport) -> dict[str, Any]:
+    return {
+        "from": hour_key(report.hours.start),
+        "to": hour_key(report.hours.end),
+        "seconds": round(report.seconds, 3),
+        "tables": {name: asdict(made) for name, made in report.tables.items()},
+        "failures": list(dict.fromkeys(report.failures)),
+        "run_ids": report.run_ids,
+    }
+
+
+def main() -> None:
+    """Run the command line; an error that a person can mend is printed without a traceback."""
+    warnings.simplefilter("ignore")  # Dagster announces its beta features at every import
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FinLakeError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,72 @@
+"""The one place where assets, IO managers and jobs become Dagster's definitions.
+
+The web server, the daemon, the command line and the tests all call :func:`build_definitions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import dagster as dg
+
+from fin_lake.assets.market import build_market_asset
+from fin_lake.assets.processed import build_processed_assets
+from fin_lake.assets.raw import build_raw_asset
+from fin_lake.io_managers.postgres import PostgresIOManager
+from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
+from fin_lake.io_managers.s3_raw import S3RawIOManager
+from fin_lake.lake.store import Lake
+from fin_lake.settings import Settings, load_settings
+from fin_lake.tables import ASSET_CLASSES
+
+EXTRACT_JOB: Final = "extract"
+
+
+def build_definitions(
+    settings: Settings,
+    *,
+    resources: Mapping[str, Any] | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """Assemble the platform.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this installation.
+    resources : mapping, optional
+        Resources to put in the place of the platform's own, by key.
+    loggers : mapping, optional
+        Loggers beside Dagster's own.
+    """
+    lake = Lake(settings)
+    return dg.Definitions(
+        assets=[
+            build(asset_class, settings)
+            for asset_class in ASSET_CLASSES
+            for build in (build_raw_asset, build_processed_assets, build_market_asset)
+        ],
+        jobs=[
+            dg.define_asset_job(
+                EXTRACT_JOB,
+                selection=dg.AssetSelection.all(),
+                description="Fetch hours, clean them, and store them in S3 and PostgreSQL",
+            )
+        ],
+        resources={
+            "s3_raw": S3RawIOManager(lake),
+            "s3_processed": S3ProcessedIOManager(lake),
+            "postgres": PostgresIOManager(settings),
+            **(resources or {}),
+        },
+        # an hour's steps are short: a process for each would cost five seconds a step
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the platform with the settings of the environment; Dagster calls this, not an import."""
+    return build_definitions(load_settings())

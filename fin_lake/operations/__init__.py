@@ -1,0 +1,1 @@
+"""Running the platform: the work behind the command line's verbs."""

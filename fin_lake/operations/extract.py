@@ -1,0 +1,193 @@
+"""The automated pipeline in this process: hours from the APIs to S3 and PostgreSQL.
+
+The same Dagster job that the UI launches, run here and recorded in the same instance, month by
+month: a month is what Alpha Vantage sends in one answer, and it bounds the memory of a long range.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import dagster as dg
+
+from fin_lake.definitions import EXTRACT_JOB, build_definitions
+from fin_lake.errors import FinLakeError
+from fin_lake.partitions import HourRange, hour_key
+from fin_lake.settings import Settings
+from fin_lake.tables import AssetClass
+
+_RANGE_START: Final = "dagster/asset_partition_range_start"
+_RANGE_END: Final = "dagster/asset_partition_range_end"
+_EVENTS_A_WRITE: Final = "500"
+
+Progress = Callable[[int, str], None]
+"""Called with the number of hours of tables just made, and what is being done."""
+
+
+class ExtractError(FinLakeError):
+    """Hours that cannot be asked for."""
+
+
+@dataclass(slots=True)
+class TableReport:
+    """What an extract made of one table: hours, rows, objects, bytes."""
+
+    hours: int = 0
+    rows: int = 0
+    objects: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class ExtractReport:
+    """What an extract did, by table, and what it could not do."""
+
+    hours: HourRange
+    tables: dict[str, TableReport] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that was asked for was done."""
+        return not self.failures
+
+
+def closed_hours(settings: Settings, hours: HourRange) -> HourRange:
+    """Return the part of ``hours`` that has partitions: from the first hour to the last closed one.
+
+    Raises
+    ------
+    ExtractError
+        No hour of the range is both closed and within the partitions.
+    """
+    end = settings.latest_closed_hour
+    if hours.start > end:
+        raise ExtractError(
+            f"{hours} is not over yet: the latest closed hour is {hour_key(end)}",
+            "ask for that one, or wait",
+        )
+    if hours.start < settings.start:
+        raise ExtractError(
+            f"{hours} begins before the first partition, {hour_key(settings.start)}",
+            "set FIN_LAKE_START to an earlier hour",
+        )
+    return HourRange(hours.start, min(hours.end, HourRange.of(end).end))
+
+
+def extract(
+    settings: Settings,
+    hours: HourRange,
+    asset_classes: Sequence[AssetClass],
+    *,
+    instance: dg.DagsterInstance,
+    progress: Progress = lambda _made, _doing: None,
+) -> ExtractReport:
+    """Fetch, keep and clean hours, in this process.
+
+    Parameters
+    ----------
+    hours : HourRange
+        Closed hours (see :func:`closed_hours`).
+    asset_classes : sequence of {'stocks', 'crypto'}
+        Which of them.
+    instance : DagsterInstance
+        Where the materializations are recorded.
+    progress : callable, optional
+        Told of every hour of a table that was made.
+
+    Returns
+    -------
+    ExtractReport
+        Sums by table, and every failure; a failure in one month does not stop the others.
+    """
+    started = time.monotonic()
+    # one event a materialized hour, one write a batch: singly they cost more than the data
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_A_WRITE)
+    definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
+    job = definitions.resolve_job_def(EXTRACT_JOB)
+    selection = [key for key in job.asset_layer.executable_asset_keys if key.path[-1] in asset_classes]
+    report = ExtractReport(hours)
+    for part in hours.by_month():
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=selection,
+            tags={_RANGE_START: part.first_key, _RANGE_END: part.last_key},
+            run_config={"loggers": {"progress": {}}},
+            raise_on_error=False,
+        )
+        report.run_ids.append(result.run_id)
+        _add(report, result)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def tables_made(asset_classes: Sequence[AssetClass]) -> int:
+    """Return how many tables an hour is made in, for the length of a progress bar."""
+    return 4 * len(asset_classes)
+
+
+def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
+    for event in result.all_events:
+        if event.is_step_materialization:
+            materialization = event.step_materialization_data.materialization
+            _add_hour(report, materialization)
+        elif event.is_step_failure:
+            error = event.step_failure_data.error
+            report.failures.append(f"{event.step_key}: {_cause(error)}")
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            report.failures.append(
+                f"{evaluation.asset_key.to_user_string()}: {evaluation.description}:\n"
+                + "\n".join(_texts(evaluation.metadata.get("failures")))
+            )
+
+
+def _add_hour(report: ExtractReport, materialization: dg.AssetMaterialization) -> None:
+    table = report.tables.setdefault(materialization.asset_key.to_user_string(), TableReport())
+    metadata = materialization.metadata
+    table.hours += 1
+    table.rows += _number(metadata.get("dagster/partition_row_count"))
+    table.size += _number(metadata.get("bytes"))
+    table.objects += len(_texts(metadata.get("objects")))
+
+
+def _number(value: Any) -> int:
+    return int(value.value) if value is not None else 0
+
+
+def _texts(value: Any) -> list[str]:
+    return list(value.value) if value is not None else []
+
+
+def _cause(error: Any) -> str:
+    """Return the innermost error's own words, without Dagster's frame around them."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.message).strip() if error is not None else "failed without saying why"
+
+
+def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
+    """Return a Dagster logger that turns a run's events into steps of a progress bar."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            event = getattr(record, "dagster_meta", {}).get("dagster_event")
+            if event is None:
+                progress(0, record.getMessage())
+            elif event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION.value:
+                progress(1, "")
+
+    def logger(_context: dg.InitLoggerContext) -> logging.Logger:
+        made = logging.Logger("fin_lake.progress", level=logging.INFO)  # noqa: LOG001 - one per run
+        made.addHandler(Handler())
+        return made
+
+    return dg.LoggerDefinition(logger, config_schema={}, description="The progress bar of `fin-lake extract`")

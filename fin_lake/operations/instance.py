@@ -1,0 +1,60 @@
+"""Dagster's instance: its home, and the storage in which runs and materializations are recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fin_lake.errors import FinLakeError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from fin_lake.settings import Settings
+
+
+class InstanceError(FinLakeError):
+    """Dagster's storage cannot be opened."""
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Return Dagster's home, ``<home>/dagster``, with the package's ``dagster.yaml`` in it."""
+    home = settings.home.resolve() / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shipped = files("fin_lake").joinpath("dagster.yaml").read_text()
+    config = home / "dagster.yaml"
+    if not config.exists() or config.read_text() != shipped:
+        config.write_text(shipped)
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance that the UI and the daemon use too.
+
+    Raises
+    ------
+    InstanceError
+        Its database does not answer.
+    """
+    import dagster as dg  # noqa: PLC0415 - a second and a half, and the stack's commands do without
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - comes with dagster-postgres
+
+    # dagster.yaml takes the URL from this variable, so that it can be the same file everywhere
+    os.environ["FIN_LAKE_DAGSTER_DATABASE_URL"] = settings.dagster_database()
+    home = Path(os.environ.get("DAGSTER_HOME") or prepare_dagster_home(settings))
+    os.environ["DAGSTER_HOME"] = str(home)
+    try:
+        instance = dg.DagsterInstance.from_config(str(home))
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise InstanceError(
+            f"Dagster's database does not answer: {reason}",
+            "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DAGSTER_DATABASE_URL",
+        ) from None
+    with instance:
+        yield instance

@@ -1,0 +1,1 @@
+"""Tests of fin_lake, laid out as the package is."""

@@ -1,0 +1,62 @@
+"""What the tests share: a bucket for unit tests, and one embedded stack for the whole run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from fin_lake.lake.store import Lake
+from fin_lake.partitions import HourRange, parse_hour
+from fin_lake.settings import Settings, load_settings
+
+CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_shell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keep a developer's own environment, .env and running stack out of the tests."""
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        for variable in getattr(alias, "choices", [alias or name]):
+            monkeypatch.delenv(str(variable), raising=False)
+    monkeypatch.setenv("FIN_LAKE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Serve S3 from memory, on a free port of the loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket_settings(s3_endpoint: str, request: pytest.FixtureRequest) -> Settings:
+    """Settings with an empty bucket of the test's own."""
+    name = f"test-{abs(hash(request.node.nodeid)):x}"
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1", **CREDENTIALS)
+    client.create_bucket(Bucket=name)
+    return load_settings(
+        aws_endpoint_url=s3_endpoint, bucket=name, start=parse_hour("2023-01-01"), **CREDENTIALS
+    )
+
+
+@pytest.fixture
+def lake(bucket_settings: Settings) -> Lake:
+    """An empty lake."""
+    return Lake(bucket_settings)
+
+
+def hours(first: str, count: int = 1) -> HourRange:
+    """Return ``count`` hours from ``first`` on."""
+    start = parse_hour(first)
+    return HourRange(start, start + dt.timedelta(hours=count))
