@@ -171,7 +171,7 @@ def stock_calendar(first_year: int) -> ExchangeCalendar:
 def stock_sessions(hours: HourRange) -> list[tuple[dt.datetime, dt.datetime]]:
     """Return opening and closing times (UTC) of the sessions that touch ``hours``."""
     days = (hours.start.date() - dt.timedelta(days=1), hours.end.date() + dt.timedelta(days=1))
-    schedule = stock_calendar(hours.start.year - 1).schedule.loc[str(days[0]) : str(days[1])]
+    schedule = stock_calendar(hours.start.year - 1).schedule.loc[str(days[0]) : str(days[1])]  # type: ignore[misc]
     sessions = zip(schedule["open"], schedule["close"], strict=True)
     return [
         (opens.to_pydatetime(), closes.to_pydatetime())

@@ -15,11 +15,17 @@ from fin_lake.tables import AssetClass
 
 
 class HourState(StrEnum):
-    """How an hour came out: with rows, empty on purpose, or empty against expectation."""
+    """How an hour came out.
+
+    ``market_closed`` is empty on purpose, ``gap`` is empty against expectation. In ``partial`` and
+    ``failed`` hours some or all symbols had no answer from any source; another run mends them.
+    """
 
     STORED = "stored"
     MARKET_CLOSED = "market_closed"
     GAP = "gap"
+    PARTIAL = "partial"
+    FAILED = "failed"
 
 
 def partitions_of(settings: Settings) -> dg.HourlyPartitionsDefinition:
@@ -43,8 +49,20 @@ def open_hours(asset_class: AssetClass, hours: HourRange) -> frozenset[dt.dateti
     return stock_session_hours(hours) if asset_class == "stocks" else frozenset(hours)
 
 
-def state_of(rows: int, *, is_open: bool) -> HourState:
-    """Return the state of an hour from its rows and whether there was trading."""
+def state_of(rows: int, *, is_open: bool, unserved: bool = False) -> HourState:
+    """Return the state of an hour.
+
+    Parameters
+    ----------
+    rows : int
+        What the hour holds.
+    is_open : bool
+        Whether there was trading in it.
+    unserved : bool
+        Whether a symbol that has no row in it had no answer from any source.
+    """
+    if is_open and unserved:
+        return HourState.PARTIAL if rows else HourState.FAILED
     if rows:
         return HourState.STORED
     return HourState.GAP if is_open else HourState.MARKET_CLOSED

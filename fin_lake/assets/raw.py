@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from fin_lake.assets.hourly import (
+    HourState,
     add_hour_metadata,
     open_hours,
     partitions_of,
@@ -31,6 +33,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
     table = RAW[asset_class]
     key = dg.AssetKey(["raw", asset_class])
     fetch = fetch_stocks if asset_class == "stocks" else fetch_crypto
+    symbols = settings.stock_symbols if asset_class == "stocks" else settings.crypto_coins.values()
 
     @dg.asset(
         key=key,
@@ -54,24 +57,35 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
             fetched = fetch(settings, HourRange(min(asked), max(asked) + HOUR), context.log.info)
         else:
             context.log.info("the exchange is closed throughout %s: nothing to ask", hours)
-            fetched = Fetched.nothing(asset_class)
-        _refuse_total_failure(fetched)
-        rows = Counter(fetched.records["timestamp"].dt.truncate("1h").to_list())
-        states = {hour: {"state": state_of(rows[hour], is_open=hour in asked).value} for hour in hours}
-        add_hour_metadata(context, key, states)
-        yield dg.Output(RawAttempt(fetched.records, asked, extracted_at), metadata=_run_metadata(fetched))
+            fetched = Fetched(table.empty(), (), {}, ())
+        if fetched.records.is_empty() and set(fetched.unserved) >= set(symbols):
+            raise dg.Failure(
+                "no source answered for any symbol:\n" + "\n".join(map(str, fetched.failures)),
+                metadata=_run_metadata(fetched),
+            )
+        states = _states(fetched, hours, asked)
+        add_hour_metadata(context, key, {hour: {"state": state.value} for hour, state in states.items()})
+        answered = frozenset(hour for hour in asked if states[hour] is not HourState.FAILED)
+        yield dg.Output(RawAttempt(fetched.records, answered, extracted_at), metadata=_run_metadata(fetched))
         yield _served(fetched)
 
     return raw
 
 
-def _refuse_total_failure(fetched: Fetched) -> None:
-    """Fail the run if no source answered for any symbol; what came is kept otherwise."""
-    if fetched.unserved and not fetched.answered:
-        raise dg.Failure(
-            "no source answered for any symbol:\n" + "\n".join(str(failure) for failure in fetched.failures),
-            metadata=_run_metadata(fetched),
+def _states(
+    fetched: Fetched, hours: HourRange, asked: frozenset[dt.datetime]
+) -> dict[dt.datetime, HourState]:
+    served: dict[dt.datetime, set[str]] = defaultdict(set)
+    for hour, symbol in fetched.records.select(pl.col("timestamp").dt.truncate("1h"), "symbol").iter_rows():
+        served[hour].add(symbol)
+    return {
+        hour: state_of(
+            len(served[hour]),
+            is_open=hour in asked,
+            unserved=not served[hour].issuperset(fetched.unserved),
         )
+        for hour in hours
+    }
 
 
 def _run_metadata(fetched: Fetched) -> dict[str, Any]:
