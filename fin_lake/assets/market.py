@@ -1,7 +1,5 @@
 """The tables in PostgreSQL, for real-time queries: the processed bars, hour by hour."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

@@ -1,7 +1,5 @@
 """The processed layer: clean bars and the quarantine, from everything that raw holds of an hour."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

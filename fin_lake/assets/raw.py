@@ -1,7 +1,5 @@
 """The raw layer: what the three APIs send, kept verbatim."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator
