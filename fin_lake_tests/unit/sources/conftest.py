@@ -11,12 +11,16 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import hypothesis
 import pytest
 import stamina
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from fin_lake.settings import Settings, load_settings
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a shared machine stalls at times
+hypothesis.settings.load_profile("unhurried")
 
 KEY = "SECRET+KEY/7"  # of characters that a URL has to quote
 

@@ -34,7 +34,11 @@ def test_text_without_secrets_is_unchanged(text):
 
 
 def test_a_secret_that_begins_with_another_leaves_no_tail():
-    assert Redactor(["ABC", "ABCDEF"])("ABCDEF ABC") == "*** ***"
+    assert Redactor(["ABCDEFGH", "ABCDEFGHIJ"])("ABCDEFGHIJ ABCDEFGH") == "*** ***"
+
+
+def test_a_short_secret_is_found_as_a_word_only():
+    assert Redactor(["test"])("test the latest key=test&x") == "*** the latest key=***&x"
 
 
 def test_the_password_of_a_url_is_found_alone():
