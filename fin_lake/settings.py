@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
 
+    dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME")
+
     alpha_vantage_api_key: SecretStr | None = Field(None, validation_alias="ALPHA_VANTAGE_API_KEY")
     alpha_vantage_base_url: str = Field(
         "https://www.alphavantage.co", validation_alias="ALPHA_VANTAGE_BASE_URL"

@@ -10,6 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from fin_lake.lake.store import Lake
+from fin_lake.local.stack import Stack
 from fin_lake.partitions import HourRange, parse_hour
 from fin_lake.settings import Settings, load_settings
 
@@ -54,6 +55,25 @@ def bucket_settings(s3_endpoint: str, request: pytest.FixtureRequest) -> Setting
 def lake(bucket_settings: Settings) -> Lake:
     """An empty lake."""
     return Lake(bucket_settings)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One embedded stack for the whole run, on the shipped recording."""
+    home = tmp_path_factory.mktemp("stack")
+    running = Stack(load_settings(home=home))
+    running.start()
+    yield load_settings(home=home)
+    running.stop()
+
+
+@pytest.fixture
+def stack_settings(stack: Settings, request: pytest.FixtureRequest) -> Settings:
+    """The running stack with a bucket of the test's own; PostgreSQL is shared."""
+    name = f"test-{abs(hash(request.node.nodeid)):x}"
+    client = boto3.client("s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS)
+    client.create_bucket(Bucket=name)
+    return stack.model_copy(update={"bucket": name})
 
 
 def hours(first: str, count: int = 1) -> HourRange:

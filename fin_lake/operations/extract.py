@@ -179,14 +179,14 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            event = getattr(record, "dagster_meta", {}).get("dagster_event")
-            if event is None:
-                progress(0, record.getMessage())
-            elif event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION.value:
+            event = getattr(record, "dagster_event", None)
+            if event is None and record.levelno >= logging.INFO:
+                progress(0, record.getMessage().partition(" - ")[2] or record.getMessage())
+            elif event is not None and event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION.value:
                 progress(1, "")
 
     def logger(_context: dg.InitLoggerContext) -> logging.Logger:
-        made = logging.Logger("fin_lake.progress", level=logging.INFO)  # noqa: LOG001 - one per run
+        made = logging.Logger("fin_lake.progress", level=logging.DEBUG)  # noqa: LOG001 - one per run
         made.addHandler(Handler())
         return made
 

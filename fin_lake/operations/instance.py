@@ -46,8 +46,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
     # dagster.yaml takes the URL from this variable, so that it can be the same file everywhere
     os.environ["FIN_LAKE_DAGSTER_DATABASE_URL"] = settings.dagster_database()
-    home = Path(os.environ.get("DAGSTER_HOME") or prepare_dagster_home(settings))
-    os.environ["DAGSTER_HOME"] = str(home)
+    home = settings.dagster_home or prepare_dagster_home(settings)
     try:
         instance = dg.DagsterInstance.from_config(str(home))
     except OperationalError as error:
