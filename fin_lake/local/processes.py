@@ -91,14 +91,12 @@ def start(argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path, 
 
 def find(process: ProcessId | None) -> psutil.Process | None:
     """Return the process if it still runs, and ``None`` if its number is now another's."""
-    for child in _children:
-        child.poll()
     if process is None:
         return None
     try:
         found = psutil.Process(process.pid)
         ours = abs(found.create_time() - process.created) < _CLOCK_TOLERANCE
-        return found if ours and found.status() != psutil.STATUS_ZOMBIE else None
+        return found if ours and _runs(found) else None
     except psutil.Error:
         return None
 
@@ -138,8 +136,8 @@ def stop(processes: Mapping[ProcessId, signal.Signals], *, seconds: float = 30) 
             found.send_signal(how)
             found.send_signal(signal.SIGCONT)  # one that is stopped would not hear it
             asked.append(found)
-    _, alive = psutil.wait_procs(asked, timeout=seconds)
-    kill([*alive, *children])
+    wait_until(lambda: not any(map(_runs, asked)), seconds=seconds)
+    kill([process for process in (*asked, *children) if _runs(process)])
 
 
 def kill(processes: Collection[psutil.Process], *, seconds: float = 10) -> None:
@@ -147,7 +145,16 @@ def kill(processes: Collection[psutil.Process], *, seconds: float = 10) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):  # psutil looks at the time of creation, too
             process.kill()
-    psutil.wait_procs(processes, timeout=seconds)
+    wait_until(lambda: not any(map(_runs, processes)), seconds=seconds)
+
+
+def _runs(process: psutil.Process) -> bool:
+    # psutil's own wait for several processes takes seconds where milliseconds would do
+    for child in _children:
+        child.poll()
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:

@@ -42,18 +42,20 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         Its database does not answer.
     """
     import dagster as dg  # noqa: PLC0415 - a second and a half, and the stack's commands do without
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - comes with dagster-postgres
+    from dagster_postgres.utils import DagsterPostgresException  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     # dagster.yaml takes the URL from this variable, so that it can be the same file everywhere
     os.environ["FIN_LAKE_DAGSTER_DATABASE_URL"] = settings.dagster_database()
     home = settings.dagster_home or prepare_dagster_home(settings)
     try:
-        instance = dg.DagsterInstance.from_config(str(home))
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+    except (DBAPIError, DagsterPostgresException) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         raise InstanceError(
             f"Dagster's database does not answer: {reason}",
-            "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DAGSTER_DATABASE_URL",
+            "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DAGSTER_DATABASE_URL; what was "
+            "being done may be done again",
         ) from None
-    with instance:
-        yield instance
