@@ -107,12 +107,6 @@ def extract(
       fin-lake extract --hour 2023-01-03T15
       fin-lake extract --from 2023-01-03T00 --to 2023-01-10T00 --stocks
     """
-    from fin_lake.operations import extract as work
-    from fin_lake.operations.instance import open_instance
-
-    settings = load_settings()
-    asked = _asked_hours(hour, start, end, settings.latest_closed_hour)
-    hours = work.closed_hours(settings, asked)
     chosen = [
         name
         for name, wanted, other in zip(ASSET_CLASSES, (stocks, crypto), (crypto, stocks), strict=True)
@@ -120,6 +114,14 @@ def extract(
     ]
     if not chosen:
         raise click.UsageError("neither stocks nor crypto: nothing to extract")
+    settings = load_settings()
+    asked = _asked_hours(hour, start, end, settings.latest_closed_hour)
+    settings.dagster_database()  # the commonest fault, a stack that is not up, is told at once
+
+    from fin_lake.operations import extract as work
+    from fin_lake.operations.instance import open_instance
+
+    hours = work.closed_hours(settings, asked)
     console = Console(stderr=as_json)
     if hours != asked:
         console.print(f"{hour_key(hours.end)} is not over yet: extracting {hours}")

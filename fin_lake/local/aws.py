@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
+import json
+import os
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fin_lake.local.processes import LOOPBACK, python, service_environment
 from fin_lake.local.service import Launch, Service, http_get, package_folder
-from fin_lake.local.state import StackError
+from fin_lake.local.state import StackError, write_atomically
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "test"  # noqa: S105 - ministack's own, it checks none
 DEFAULT_REGION: Final = "us-east-1"
+_META: Final = ".meta.json"
 
 
 class LocalAws(Service):
@@ -32,7 +37,7 @@ class LocalAws(Service):
     """
 
     name = "aws"
-    title = "local AWS (ministack)"
+    title = "AWS (ministack)"
     argument = "ministack"
 
     def __init__(self, home: Path, *, bucket: str, region: str) -> None:
@@ -46,10 +51,15 @@ class LocalAws(Service):
         return self.home / "aws"
 
     def prepare(self) -> None:
-        """Make the folders."""
+        """Make the folders, and mend what a killed server has left half done."""
         package_folder("ministack")
         for folder in ("s3", "state", "tmp"):
             (self.data / folder).mkdir(parents=True, exist_ok=True)
+        killed = list((self.data / "tmp").glob("ministack-*.pid"))  # removed when it ends in order
+        if killed:
+            mend_objects(self.data / "s3")
+        for leftover in killed:
+            leftover.unlink()
 
     def launch(self, port: int) -> Launch:
         """Return how to start it on a port."""
@@ -107,6 +117,15 @@ class LocalAws(Service):
                 "correct AWS_S3_BUCKET_NAME: 3 to 63 lower-case letters, digits, dots and hyphens",
             ) from error
 
+    def environment(self, port: int) -> dict[str, str]:
+        """Return the settings with which any AWS client reaches it."""
+        return {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
+        }
+
     def client(self, port: int) -> S3Client:
         """Return an S3 client that neither a proxy nor a profile of the shell leads elsewhere."""
         import boto3  # noqa: PLC0415
@@ -120,3 +139,41 @@ class LocalAws(Service):
             endpoint_url=f"http://{LOOPBACK}:{port}",
             config=Config(s3={"addressing_style": "path"}, proxies={}),
         )
+
+
+def mend_objects(folder: Path) -> int:
+    """Make the descriptions of objects agree with their contents, and return how many did not.
+
+    ministack replaces an object's file and then, in a second step, ``<file>.meta.json``, which tells
+    its size and ETag. Killed in between, it would serve the new content with the old length, which
+    no client can read. Both contents are whole; the new one stays, as if its PUT had been answered.
+    """
+    mended = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if name.endswith(".tmp"):
+                path.unlink()  # never visible: objects whose keys end so are stored by another name
+            elif name.endswith(_META) and _is_outdated(path, path.with_name(name.removesuffix(_META))):
+                _describe_again(path, path.with_name(name.removesuffix(_META)))
+                mended += 1
+    return mended
+
+
+def _is_outdated(meta: Path, content: Path) -> bool:
+    return content.is_file() and content.stat().st_mtime_ns > meta.stat().st_mtime_ns
+
+
+def _describe_again(meta: Path, content: Path) -> None:
+    with content.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+        size = file.tell()
+        modified = dt.datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, dt.UTC)
+    told = json.loads(meta.read_text())
+    told |= {
+        "size": size,
+        "etag": f'"{digest}"',
+        "checksums": {},
+        "last_modified": modified.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+    }
+    write_atomically(meta, json.dumps(told))

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -129,9 +130,10 @@ def env(*, as_json: bool) -> None:
 
 
 def _show(console: Console, current: StackStatus) -> None:
-    table = Table(title=str(current.home), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("service", "state", "port", "pid", "up", "data", "log"):
-        table.add_column(name, justify="right" if name in ("port", "pid", "up", "data") else "left")
+        numeric = name in ("port", "pid", "up", "data")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for service in current.services:
         healthy = service.state == "running"
         table.add_row(
@@ -144,8 +146,9 @@ def _show(console: Console, current: StackStatus) -> None:
             str(service.log.relative_to(current.home)),
         )
     console.print(table)
+    console.print(f"under {current.home}", markup=False, highlight=False, soft_wrap=True)
     for note in current.notes:
-        console.print(note, markup=False, highlight=False)
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _span(since: dt.datetime | None) -> str:

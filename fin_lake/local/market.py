@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fin_lake.local.processes import python, service_environment
+from fin_lake.local.processes import LOOPBACK, python, service_environment
 from fin_lake.local.service import Launch, Service, http_get
+
+if TYPE_CHECKING:
+    from fin_lake.local.replay.recording import Recording
+
+API_KEY: Final = "premium-replay"
+"""A key that the replay serves as a paying customer's."""
 
 
 class MarketReplay(Service):
@@ -37,22 +43,47 @@ class MarketReplay(Service):
 
     def answers(self, port: int) -> bool:
         """Return whether it serves requests."""
-        return bool(self._status(port))
+        return bool(self.playing(port))
 
     def is_current(self, port: int) -> bool:
         """Return whether it plays the recording that is active now."""
-        return bool(self._status(port).get("recording") == active_recording(self.home).name)
+        return bool(self.playing(port).get("recording") == active_recording(self.home).name)
 
-    @staticmethod
-    def _status(port: int) -> dict[str, Any]:
+    def playing(self, port: int) -> dict[str, Any]:
+        """Return what it says of the recording it plays; nothing if it does not answer."""
         answer = http_get(port, "/_replay/status")
         if answer is None or answer[0] != HTTPStatus.OK:
             return {}
-        return dict(json.loads(answer[1]))
+        try:
+            return dict(json.loads(answer[1]))
+        except (ValueError, TypeError):
+            return {}  # another server's answer
+
+    def environment(self, port: int) -> dict[str, str]:
+        """Return the settings with which fin_lake asks it, at the recording's own time."""
+        playing, base = self.playing(port), f"http://{LOOPBACK}:{port}"
+        return {
+            "FIN_LAKE_NOW": playing["now"],
+            "FIN_LAKE_START": playing["start"],
+            "FIN_LAKE_STOCK_SYMBOLS": ",".join(playing["stock_symbols"]),
+            "FIN_LAKE_CRYPTO_COINS": ",".join(f"{c}={s}" for c, s in playing["crypto_coins"].items()),
+            "FIN_LAKE_STOCK_INTERVAL": active_recording(self.home).stock_interval,
+            "ALPHA_VANTAGE_API_KEY": API_KEY,
+            "ALPHA_VANTAGE_BASE_URL": f"{base}/alpha_vantage",
+            "ALPHA_VANTAGE_REQUESTS_PER_MINUTE": "1200",
+            "ALPHA_VANTAGE_REQUESTS_PER_DAY": "0",
+            "YAHOO_BASE_URL": f"{base}/yahoo",
+            "YAHOO_REQUESTS_PER_MINUTE": "1200",
+            "COINGECKO_API_KEY": API_KEY,
+            "COINGECKO_PLAN": "pro",
+            "COINGECKO_BASE_URL": f"{base}/coingecko/api/v3",
+            "COINGECKO_REQUESTS_PER_MINUTE": "500",
+            "COINGECKO_REQUESTS_PER_DAY": "0",
+        }
 
 
-def active_recording(home: Path) -> Any:
-    """Return the recording that the replay under ``home`` plays."""
-    from fin_lake.local.replay.recording import active_recording as active  # noqa: PLC0415
+def active_recording(home: Path) -> Recording:
+    """Return the recording that a replay under ``home`` plays if it is started now."""
+    from fin_lake.local.replay import recording  # noqa: PLC0415 - imports polars, and only `up` needs it
 
-    return active(home)
+    return recording.active_recording(home)

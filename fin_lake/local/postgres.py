@@ -15,13 +15,16 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
 from fin_lake.local.processes import LOOPBACK, find_in_folder, kill, service_environment, wait_until
 from fin_lake.local.service import Launch, Service, package_folder
 from fin_lake.local.state import StackError, write_atomically
+
+if TYPE_CHECKING:
+    import psycopg
 
 USER: Final = "fin_lake"
 MARKET_DATABASE: Final = "fin_lake"
@@ -79,14 +82,15 @@ class Postgres(Service):
         try:
             return self._password_file.read_text().strip()
         except OSError as error:
-            raise StackError(
-                f"PostgreSQL's password cannot be read from {self._password_file}: {error.strerror}",
-                f"restore the file, or move {self.home / 'postgres'} aside to begin with empty databases",
-            ) from error
+            raise self._lost_password(str(error.strerror)) from error
 
-    def url(self, port: int, database: str) -> str:
-        """Return a database's URL, password included."""
-        return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{port}/{database}"
+    def environment(self, port: int) -> dict[str, str]:
+        """Return the settings with which fin_lake and Dagster reach their databases."""
+        server = f"postgresql://{USER}:{self.password}@{LOOPBACK}:{port}"
+        return {
+            "FIN_LAKE_DATABASE_URL": f"{server}/{MARKET_DATABASE}",
+            "FIN_LAKE_DAGSTER_DATABASE_URL": f"{server}/{DAGSTER_DATABASE}",
+        }
 
     def prepare(self) -> None:
         """Make the data folder at the first start, and clear what a killed server has left."""
@@ -174,7 +178,7 @@ class Postgres(Service):
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             raise StackError(
-                "PostgreSQL does not run as root, and setpriv, which would run it as another user, is missing",
+                "PostgreSQL does not run as root, and setpriv, to run it as another user, is missing",
                 "run `fin-lake up` as an ordinary user, or install util-linux",
             )
         plain = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
@@ -204,25 +208,26 @@ class Postgres(Service):
             self._connect(port).close()
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise StackError(
-                    f"PostgreSQL does not accept the password in {self._password_file}",
-                    f"restore the file, or move {self.home / 'postgres'} aside to begin with empty databases",
-                ) from None
+                raise self._lost_password("PostgreSQL does not accept it") from None
             return False
         return True
 
     def settle(self, port: int) -> None:
         """Make the two databases."""
-        with self._connect(port) as connection:
-            found = dict(connection.execute("SELECT datname, datconnlimit FROM pg_database").fetchall())
-            for database in (MARKET_DATABASE, DAGSTER_DATABASE):
-                if found.get(database) == _INVALID:
-                    connection.execute(f'DROP DATABASE "{database}"')
-                    del found[database]
-                if database not in found:
-                    connection.execute(f'CREATE DATABASE "{database}"')
+        import psycopg  # noqa: PLC0415
 
-    def _connect(self, port: int) -> Any:
+        try:
+            with self._connect(port) as connection:
+                found = dict(connection.execute("SELECT datname, datconnlimit FROM pg_database").fetchall())
+                for database in (MARKET_DATABASE, DAGSTER_DATABASE):
+                    if found.get(database) == _INVALID:
+                        connection.execute(f'DROP DATABASE "{database}"')
+                    if found.get(database, _INVALID) == _INVALID:
+                        connection.execute(f'CREATE DATABASE "{database}"')
+        except psycopg.Error as error:
+            raise StackError(f"PostgreSQL's databases cannot be created: {str(error).strip()}") from error
+
+    def _connect(self, port: int) -> psycopg.Connection[Any]:
         import psycopg  # noqa: PLC0415
 
         return psycopg.connect(
@@ -233,6 +238,20 @@ class Postgres(Service):
             dbname="postgres",
             connect_timeout=5,
             autocommit=True,
+            # whatever the shell's PGHOSTADDR, PGSSLMODE, PGOPTIONS … say
+            hostaddr=LOOPBACK,
+            sslmode="disable",
+            gssencmode="disable",
+            channel_binding="disable",
+            require_auth="scram-sha-256",
+            target_session_attrs="any",
+            options="",
+        )
+
+    def _lost_password(self, reason: str) -> StackError:
+        return StackError(
+            f"PostgreSQL's password, {self._password_file}: {reason}",
+            f"restore the file, or move {self.home / 'postgres'} aside to begin with empty databases",
         )
 
 

@@ -76,6 +76,10 @@ class Service(abc.ABC):
     def answers(self, port: int) -> bool:
         """Return whether it serves requests."""
 
+    @abc.abstractmethod
+    def environment(self, port: int) -> dict[str, str]:
+        """Return the settings (see :mod:`fin_lake.settings`) with which it is reached."""
+
     def settle(self, port: int) -> None:  # noqa: B027 - most have nothing to do
         """Make what its users expect to find in it. Idempotent, and called at every ``up``."""
 

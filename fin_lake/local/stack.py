@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from fin_lake.errors import FinLakeError
 from fin_lake.local import processes
-from fin_lake.local.aws import ACCESS_KEY, SECRET_KEY, LocalAws
-from fin_lake.local.market import MarketReplay, active_recording
-from fin_lake.local.postgres import DAGSTER_DATABASE, MARKET_DATABASE, Postgres
+from fin_lake.local.aws import LocalAws
+from fin_lake.local.market import MarketReplay
+from fin_lake.local.postgres import Postgres
 from fin_lake.local.service import Service
 from fin_lake.local.state import (
     ProcessId,
@@ -104,9 +104,8 @@ class Stack:
 
     def __init__(self, settings: Settings) -> None:
         self.home = settings.home.resolve()
-        self.region = settings.aws_region
         self.postgres = Postgres(self.home)
-        self.aws = LocalAws(self.home, bucket=settings.bucket, region=self.region)
+        self.aws = LocalAws(self.home, bucket=settings.bucket, region=settings.aws_region)
         self.replay = MarketReplay(self.home)
         # PostgreSQL last: it is the only one whose first start makes us wait before it is under way
         self.services: tuple[Service, ...] = (self.aws, self.replay, self.postgres)
@@ -137,8 +136,12 @@ class Stack:
                     report(f"{one.service.title} …")
                     try:
                         one.begin(new_ports=new_ports) if step == "begin" else one.finish()
-                    except FinLakeError as error:
-                        failures[one.service.name] = error
+                    except (FinLakeError, OSError) as error:
+                        failures[one.service.name] = (
+                            error
+                            if isinstance(error, FinLakeError)
+                            else StackError(f"{one.service.title}: {error}")
+                        )
                         one.give_up()
             if not failures:
                 self._write_environment(state)
@@ -167,10 +170,11 @@ class Stack:
     def status(self, *, notes: bool = True) -> StackStatus:
         """Look at every service."""
         state = StackState.load(self.home)
+        replay = state.services.get(self.replay.name)
         return StackStatus(
             self.home,
             tuple(_look(service, state) for service in self.services),
-            tuple(active_recording(self.home).notes) if notes else (),
+            tuple(self.replay.playing(replay.port).get("notes", ())) if notes and replay else (),
         )
 
     def require_running(self) -> None:
@@ -197,37 +201,13 @@ class Stack:
         return StackError(whats + rest, "\n  → ".join(remedies))
 
     def _write_environment(self, state: StackState) -> None:
-        ports = {name: record.port for name, record in state.services.items()}
-        recording = active_recording(self.home)
-        replay = f"http://{processes.LOOPBACK}:{ports[self.replay.name]}"
-        postgres = ports[self.postgres.name]
-        variables = {
-            "FIN_LAKE_NOW": recording.now.isoformat(),
-            "FIN_LAKE_START": recording.start.isoformat(),
-            "FIN_LAKE_STOCK_SYMBOLS": ",".join(recording.stock_symbols),
-            "FIN_LAKE_CRYPTO_COINS": ",".join(f"{c}={s}" for c, s in recording.crypto_coins.items()),
-            "FIN_LAKE_STOCK_INTERVAL": recording.stock_interval,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_ENDPOINT_URL": f"http://{processes.LOOPBACK}:{ports[self.aws.name]}",
-            "FIN_LAKE_DATABASE_URL": self.postgres.url(postgres, MARKET_DATABASE),
-            "FIN_LAKE_DAGSTER_DATABASE_URL": self.postgres.url(postgres, DAGSTER_DATABASE),
-            "ALPHA_VANTAGE_API_KEY": "premium-replay",
-            "ALPHA_VANTAGE_BASE_URL": f"{replay}/alpha_vantage",
-            "ALPHA_VANTAGE_REQUESTS_PER_MINUTE": "1200",
-            "ALPHA_VANTAGE_REQUESTS_PER_DAY": "0",
-            "YAHOO_BASE_URL": f"{replay}/yahoo",
-            "YAHOO_REQUESTS_PER_MINUTE": "1200",
-            "COINGECKO_API_KEY": "premium-replay",
-            "COINGECKO_PLAN": "pro",
-            "COINGECKO_BASE_URL": f"{replay}/coingecko/api/v3",
-            "COINGECKO_REQUESTS_PER_MINUTE": "500",
-            "COINGECKO_REQUESTS_PER_DAY": "0",
-        }
         lines = [
             "# Written by `fin-lake up`, for every fin-lake command. The environment and .env override it.",
-            *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
+            *(
+                f"{name}={shlex.quote(value)}"
+                for service in self.services
+                for name, value in service.environment(state.services[service.name].port).items()
+            ),
         ]
         write_atomically(self.home / STACK_ENV, "\n".join(lines) + "\n")
 
@@ -252,10 +232,12 @@ class _Start:
         """Start the process, unless it runs and serves what it should."""
         service, known = self.service, self._state.services.get(self.service.name)
         process = _locate(service, self._state)
-        if process is not None and known is not None:
-            self._note(known.port, process)
-            if service.is_current(known.port):
-                return
+        if process is not None:
+            if known is not None and (process == known.process or service.answers(known.port)):
+                self._note(known.port, process)
+                if service.is_current(known.port):
+                    return
+            # the wrong recording, or a process that we have no notes of
             processes.stop({process: service.stop_signal})
         port = known.port if known and not new_ports else self._choose_port()
         if not processes.wait_until(lambda: processes.port_is_free(port), seconds=_PORT_SECONDS):

@@ -181,8 +181,11 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
         def emit(self, record: logging.LogRecord) -> None:
             event = getattr(record, "dagster_event", None)
             if event is None and record.levelno >= logging.INFO:
-                progress(0, record.getMessage().partition(" - ")[2] or record.getMessage())
-            elif event is not None and event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION.value:
+                progress(0, record.getMessage())
+            elif (
+                event is not None
+                and event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION.value
+            ):
                 progress(1, "")
 
     def logger(_context: dg.InitLoggerContext) -> logging.Logger:
@@ -190,4 +193,4 @@ def _progress_logger(progress: Progress) -> dg.LoggerDefinition:
         made.addHandler(Handler())
         return made
 
-    return dg.LoggerDefinition(logger, config_schema={}, description="The progress bar of `fin-lake extract`")
+    return dg.LoggerDefinition(logger, config_schema={}, description="Progress of `fin-lake extract`")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import polars as pl
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from fin_lake.lake.raw import list_attempts
 from fin_lake.lake.store import Lake
@@ -21,6 +25,7 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
 from fin_lake.settings import Settings
 from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW
+from fin_lake.warehouse.market import connect, ensure_schema, read_hours, replace_hours
 from fin_lake_tests.conftest import hours
 
 pytestmark = pytest.mark.stack
@@ -95,7 +100,10 @@ def test_a_day_twice_same_rows_same_objects_twice_the_raw(stack_settings: Settin
 def test_hourly_volumes_equal_those_of_the_recorded_minutes(stack_settings: Settings):
     run(stack_settings, SESSION_DAY, ["stocks"])
     recorded = recorded_hourly_volume()
-    sums = "select symbol, date_trunc('hour', timestamp), sum(volume)::bigint from market.stocks where timestamp >= %s and timestamp < %s group by 1, 2"
+    sums = (
+        "select symbol, date_trunc('hour', timestamp), sum(volume)::bigint from market.stocks "
+        "where timestamp >= %s and timestamp < %s group by 1, 2"
+    )
     found = query(stack_settings, sums, SESSION_DAY.start, SESSION_DAY.end)
     assert len(found) == 4 * 7
     assert {(symbol, hour): volume for symbol, hour, volume in found} == {
@@ -113,7 +121,8 @@ def test_postgres_parquet_and_json_hold_the_same_rows(stack_settings: Settings):
         lines = gzip.decompress(lake.get(key)).decode().splitlines()
         in_json = [json.loads(line) for line in lines]
         columns = ", ".join(table.column_names)
-        sql = f"select {columns} from market.{table.postgres} where timestamp >= %s and timestamp < %s order by 1, 2"
+        place = f"market.{table.postgres} where timestamp >= %s and timestamp < %s"
+        sql = f"select {columns} from {place} order by 1, 2"
         in_postgres = [
             dict(zip(table.column_names, row, strict=True))
             for row in query(stack_settings, sql, span.start, span.end)
@@ -136,9 +145,7 @@ def test_a_closed_exchange_costs_no_request_and_says_so(stack_settings: Settings
     assert metadata["dagster/partition_row_count"].value == 0
 
 
-def _key(*parts: str):
-    import dagster as dg
-
+def _key(*parts: str) -> dg.AssetKey:
     return dg.AssetKey(list(parts))
 
 
@@ -262,8 +269,6 @@ def test_a_lake_that_cannot_be_written_gives_one_clear_error(stack_settings, cha
 
 
 def test_postgres_down_costs_its_tables_alone_and_a_second_run_mends_it(stack_settings: Settings):
-    from pydantic import SecretStr
-
     down = {"database_url": SecretStr("postgresql://someone:hidden-7@127.0.0.1:1/market")}
     at = parse_hour("2023-01-12T15")
     report = run(stack_settings.model_copy(update=down), HourRange.of(at), ["stocks"])
@@ -296,8 +301,6 @@ def test_hours_that_are_not_over_are_refused_or_cut_off(stack: Settings):
 
 def test_readers_see_all_of_an_hour_or_nothing_while_it_is_replaced(stack_settings: Settings):
     """A writer replaces the same hour again and again; a reader must never count anything but 8."""
-    from fin_lake.warehouse.market import connect, ensure_schema, read_hours, replace_hours
-
     at = parse_hour("2023-01-13T15")
     run(stack_settings, HourRange.of(at), ["stocks"])
     table, hour = PROCESSED["stocks"], HourRange.of(at)
@@ -320,9 +323,6 @@ def test_readers_see_all_of_an_hour_or_nothing_while_it_is_replaced(stack_settin
 def test_plain_programs_read_what_is_stored(stack: Settings):
     run(stack, HourRange.of(AT))
     env = {"FIN_LAKE_HOME": str(stack.home), "PATH": "/usr/bin:/bin"}
-    import sys
-    from pathlib import Path
-
     fin_lake = Path(sys.executable).with_name("fin-lake")
     script = (
         f'eval "$({fin_lake} env)" && aws s3 ls --recursive s3://$AWS_S3_BUCKET_NAME/ '

@@ -19,6 +19,7 @@ import pytest
 
 from fin_lake.local.environment import variables
 from fin_lake.local.processes import free_port
+from fin_lake.operations.instance import prepare_dagster_home
 from fin_lake.partitions import HOUR, hour_key, parse_hour
 from fin_lake.settings import Settings
 from fin_lake_tests.conftest import hours
@@ -68,8 +69,6 @@ class Ui:
 @pytest.fixture(scope="module")
 def ui(stack: Settings, tmp_path_factory) -> Iterator[Ui]:
     """`dagster dev`, as `make dev` starts it."""
-    from fin_lake.operations.instance import prepare_dagster_home
-
     prepare_dagster_home(stack)
     port = free_port([])
     set_, log = variables(stack), tmp_path_factory.mktemp("ui") / "dagster.log"
@@ -133,7 +132,8 @@ def test_an_hour_is_materialized_from_the_ui(ui: Ui, stack: Settings):
 def test_a_day_is_backfilled_from_the_ui(ui: Ui, stack: Settings):
     day = hours("2023-01-18T00", 24)
     launched = ui.ask(
-        """mutation Launch($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+        """mutation Launch($params: LaunchBackfillParams!) {
+            launchPartitionBackfill(backfillParams: $params) {
             __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
         params={
             "assetSelection": ASSETS,
@@ -142,7 +142,8 @@ def test_a_day_is_backfilled_from_the_ui(ui: Ui, stack: Settings):
             "fromFailure": False,
         },
     )["launchPartitionBackfill"]
-    status = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+    status = """query($id: String!) {
+        partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
     final = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "COMPLETED", "CANCELED")
     done = wait_for(
         "the backfill",

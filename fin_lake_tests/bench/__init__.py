@@ -1,0 +1,1 @@
+"""Measurements, not tests: ratios taken in one interleaved run (`make bench`)."""

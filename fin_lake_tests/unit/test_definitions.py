@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from fin_lake.assets.hourly import HourState, state_of
+from fin_lake.definitions import build_definitions
+from fin_lake.partitions import parse_hour
+from fin_lake.settings import load_settings
+from fin_lake.tables import TABLES_BY_ASSET
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(load_settings(now=parse_hour("2023-01-30T21"), start=parse_hour("2023-01-03")))
+
+
+def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.Definitions):
+    dg.Definitions.validate_loadable(definitions)
+    keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    assert keys == set(TABLES_BY_ASSET)
+
+
+def test_partitions_are_the_closed_hours_of_the_recording(definitions: dg.Definitions):
+    assets = definitions.resolve_asset_graph()
+    for key in assets.get_all_asset_keys():
+        hours = assets.get(key).partitions_def.get_partition_keys()
+        assert (hours[0], hours[-1]) == ("2023-01-03-00:00", "2023-01-30-20:00")
+
+
+def test_ranges_are_taken_in_bounded_runs(definitions: dg.Definitions):
+    assets = definitions.resolve_asset_graph()
+    policies = {assets.get(key).backfill_policy.max_partitions_per_run for key in assets.get_all_asset_keys()}
+    assert policies == {168}
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_open", "unserved", "state"),
+    [
+        (8, True, False, HourState.STORED),
+        (0, False, False, HourState.MARKET_CLOSED),
+        (0, False, True, HourState.MARKET_CLOSED),
+        (0, True, False, HourState.GAP),
+        (6, True, True, HourState.PARTIAL),
+        (0, True, True, HourState.FAILED),
+    ],
+)
+def test_the_state_of_an_hour(rows, is_open, unserved, state):
+    assert state_of(rows, is_open=is_open, unserved=unserved) is state
+
+
+def test_no_import_reads_the_environment_or_starts_anything():
+    """An import with a broken environment must not fail: only building definitions may."""
+    code = "import fin_lake.definitions, fin_lake.cli, fin_lake.operations.extract"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"FIN_LAKE_PROFILE": "nonsense"}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
