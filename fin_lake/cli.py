@@ -181,7 +181,8 @@ def _show(console: Console, report: ExtractReport, bucket: str) -> None:
             f"{made.objects:,}" if made.objects else "",
             f"{made.size:,}" if made.size else "",
         )
-    console.print(table)
+    if report.tables:
+        console.print(table)
     console.print(f"lake: s3://{bucket}/   PostgreSQL: schema market   runs: {', '.join(report.run_ids)}")
     for failure in dict.fromkeys(report.failures):
         console.print(f"failed: {failure}", style="red", markup=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from fin_lake.tables import AssetClass
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
 _EVENTS_A_WRITE: Final = "500"
+_CLASS: Final = re.compile(r"^(?:[a-z_]\w*\.)+\w+: ")  # fin_lake.lake.store.LakeError: …
 
 Progress = Callable[[int, str], None]
 """Called with the number of hours of tables just made, and what is being done."""
@@ -141,7 +143,8 @@ def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
             _add_hour(report, materialization)
         elif event.is_step_failure:
             error = event.step_failure_data.error
-            report.failures.append(f"{event.step_key}: {_cause(error)}")
+            step = str(event.step_key).replace("__", "/")
+            report.failures.append(f"{step}: {_cause(error)}")
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed:
             report.failures.append(
@@ -171,7 +174,8 @@ def _cause(error: Any) -> str:
     """Return the innermost error's own words, without Dagster's frame around them."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return str(error.message).strip() if error is not None else "failed without saying why"
+    text = str(error.message).strip() if error is not None else "failed without saying why"
+    return _CLASS.sub("", text)
 
 
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:

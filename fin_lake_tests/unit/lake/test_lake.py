@@ -3,6 +3,8 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import polars as pl
@@ -201,3 +203,30 @@ def test_other_programs_see_the_same_objects(lake: Lake, s3_endpoint):
     assert client.get_object(Bucket=lake.bucket, Key="a/b")["Body"].read() == b"bytes"
     assert lake.put_new("a/b", b"other") is False
     assert lake.get("a/b") == b"bytes"
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"])
+def test_wrong_credentials_are_told_with_s3s_own_code_and_not_shown(code):
+    body = f"<Error><Code>{code}</Code><Message>No.</Message><AWSAccessKeyId>KEYID99</AWSAccessKeyId></Error>"
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *arguments):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = load_settings(
+            aws_endpoint_url=f"http://127.0.0.1:{server.server_port}",
+            aws_access_key_id="KEYID99",
+            aws_secret_access_key="SECRET99",
+        )
+        with pytest.raises(LakeError, match=rf"{code}(.|\n)*AWS_SECRET_ACCESS_KEY") as caught:
+            Lake(settings).get("k")
+        server.shutdown()
+    assert "99" not in str(caught.value)
