@@ -6,20 +6,20 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from urllib.parse import quote
 
 from fin_lake.local.processes import LOOPBACK, python, service_environment
-from fin_lake.local.service import Launch, Service, http_get, package_folder
+from fin_lake.local.service import Launch, Service, http_call, package_folder
 from fin_lake.local.state import StackError, write_atomically
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "test"  # noqa: S105 - ministack's own, it checks none
 DEFAULT_REGION: Final = "us-east-1"
+_S3: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 _META: Final = ".meta.json"
 
 
@@ -88,34 +88,26 @@ class LocalAws(Service):
 
     def answers(self, port: int) -> bool:
         """Return whether it serves requests."""
-        answer = http_get(port, "/_ministack/health")
+        answer = http_call(port, "/_ministack/health")
         return answer is not None and answer[0] == HTTPStatus.OK
 
     def settle(self, port: int) -> None:
         """Make the bucket, which a crash may have lost while it was empty."""
-        found = http_get(port, f"/{self.bucket}", method="HEAD")
-        if found is None or found[0] != HTTPStatus.OK:
-            self._create_bucket(port)
-
-    def _create_bucket(self, port: int) -> None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - half a second, and seldom
-
-        client = self.client(port)
-        try:
-            if self.region == DEFAULT_REGION:
-                client.create_bucket(Bucket=self.bucket)
-            else:
-                client.create_bucket(
-                    Bucket=self.bucket,
-                    CreateBucketConfiguration={"LocationConstraint": self.region},  # type: ignore[typeddict-item]
-                )
-        except client.exceptions.BucketAlreadyOwnedByYou:
-            pass
-        except ClientError as error:
+        # plain HTTP: the server asks for no signature, and boto3 would heed a shell's AWS_PROFILE
+        path = f"/{quote(self.bucket)}"
+        found = http_call(port, path, method="HEAD")
+        if found is not None and found[0] == HTTPStatus.OK:
+            return
+        elsewhere = f"<LocationConstraint>{self.region}</LocationConstraint>"
+        wanted = "" if self.region == DEFAULT_REGION else elsewhere
+        body = f'<CreateBucketConfiguration xmlns="{_S3}">{wanted}</CreateBucketConfiguration>'
+        made = http_call(port, path, method="PUT", body=body)
+        if made is None or made[0] != HTTPStatus.OK:
+            said = re.search("<Message>(.*)</Message>", made[1].decode()) if made else None
             raise StackError(
-                f"the bucket {self.bucket} cannot be created: {error}",
+                f"the bucket {self.bucket} cannot be created: {said[1] if said else made or 'no answer'}",
                 "correct AWS_S3_BUCKET_NAME: 3 to 63 lower-case letters, digits, dots and hyphens",
-            ) from error
+            )
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the settings with which any AWS client reaches it."""
@@ -125,20 +117,6 @@ class LocalAws(Service):
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
         }
-
-    def client(self, port: int) -> S3Client:
-        """Return an S3 client that neither a proxy nor a profile of the shell leads elsewhere."""
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-
-        session = boto3.session.Session(
-            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=self.region
-        )
-        return session.client(
-            "s3",
-            endpoint_url=f"http://{LOOPBACK}:{port}",
-            config=Config(s3={"addressing_style": "path"}, proxies={}),
-        )
 
 
 def mend_objects(folder: Path) -> int:

@@ -130,7 +130,7 @@ def env(*, as_json: bool) -> None:
 
 
 def _show(console: Console, current: StackStatus) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("service", "state", "port", "pid", "up", "data", "log"):
         numeric = name in ("port", "pid", "up", "data")
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
@@ -154,8 +154,12 @@ def _show(console: Console, current: StackStatus) -> None:
 def _span(since: dt.datetime | None) -> str:
     if since is None:
         return ""
-    seconds = max(0, round((dt.datetime.now(dt.UTC) - since).total_seconds()))
-    return str(dt.timedelta(seconds=seconds))
+    span = max(0.0, (dt.datetime.now(dt.UTC) - since).total_seconds())
+    for unit, length in (("s", 60), ("min", 60), ("h", 48)):
+        if span < length:
+            return f"{span:.0f} {unit}"
+        span /= length if unit != "h" else 24
+    return f"{span:.0f} d"
 
 
 def _bytes(size: float) -> str:

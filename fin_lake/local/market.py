@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fin_lake.local.processes import LOOPBACK, python, service_environment
-from fin_lake.local.service import Launch, Service, http_get
+from fin_lake.local.service import Launch, Service, http_call
 
 if TYPE_CHECKING:
     from fin_lake.local.replay.recording import Recording
@@ -51,7 +51,7 @@ class MarketReplay(Service):
 
     def playing(self, port: int) -> dict[str, Any]:
         """Return what it says of the recording it plays; nothing if it does not answer."""
-        answer = http_get(port, "/_replay/status")
+        answer = http_call(port, "/_replay/status")
         if answer is None or answer[0] != HTTPStatus.OK:
             return {}
         try:

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 USER: Final = "fin_lake"
 MARKET_DATABASE: Final = "fin_lake"
 DAGSTER_DATABASE: Final = "dagster"
+_PROGRAM: Final = "postgres"
 _SERVER_USERS: Final = ("postgres", "nobody")
+_NO_PROCESS: Final = 2**31 - 2  # Linux counts to 2**22
 _ORPHAN_SECONDS: Final = 3
 _INITDB_SECONDS: Final = 180
+_NOT_YET: Final = ("refused", "timeout", "starting up", "shutting down", "recovery", "closed the connection")
 _SETTINGS: Final = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -136,19 +139,21 @@ class Postgres(Service):
     def _clear_leftovers(self) -> None:
         """Make way for a new server where the last one was killed."""
         lock = self.data / "postmaster.pid"
-        with suppress(OSError, ValueError, IndexError):
-            pid = int(lock.read_text().splitlines()[0])
-            if any(server.pid == pid for server in self._servers()):
-                return  # someone else started it: PostgreSQL itself will say so
-            if psutil.pid_exists(pid):
-                lock.unlink()  # the number is another program's now, which PostgreSQL would not notice
+        with suppress(OSError, ValueError):
+            number, rest = lock.read_text().split("\n", 1)
+            if _is_server(int(number)):
+                return  # perhaps someone else's on this folder: PostgreSQL itself will tell
+            # it looks at the number alone, and would take for a server what was killed and is not
+            # yet buried, or another program that has the number now. The rest of the file, by which
+            # it knows memory that is still in use, stays.
+            lock.write_text(f"{_NO_PROCESS}\n{rest}")
         # backends end when they notice that their postmaster is gone; one in a long query does not
         # notice, and holds the shared memory. Killing it is no worse than the crash it has survived.
         if not wait_until(lambda: not self._servers(), seconds=_ORPHAN_SECONDS):
             kill(self._servers())
 
     def _servers(self) -> list[psutil.Process]:
-        return find_in_folder("postgres", self.data)
+        return find_in_folder(_PROGRAM, self.data)
 
     def launch(self, port: int) -> Launch:
         """Return how to start it on a port."""
@@ -156,7 +161,7 @@ class Postgres(Service):
         return Launch(
             argv=[
                 *self._other_user(self.data),
-                str(self.binaries / "postgres"),
+                str(self.binaries / _PROGRAM),
                 *("-D", str(self.data)),
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
@@ -186,7 +191,7 @@ class Postgres(Service):
         for extra in ([], ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]):
             probe = ["/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(folder)]
             tried = subprocess.run(
-                [*plain, *extra, *probe, str(self.binaries / "postgres")],
+                [*plain, *extra, *probe, str(self.binaries / _PROGRAM)],
                 cwd="/",
                 capture_output=True,
                 text=True,
@@ -207,8 +212,11 @@ class Postgres(Service):
         try:
             self._connect(port).close()
         except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
+            said = str(error)
+            if "password authentication failed" in said:
                 raise self._lost_password("PostgreSQL does not accept it") from None
+            if not any(reason in said for reason in _NOT_YET):
+                raise StackError(f"PostgreSQL runs, but cannot be asked: {said.strip()}") from error
             return False
         return True
 
@@ -257,6 +265,13 @@ class Postgres(Service):
 
 _INVALID: Final = -2
 """What ``datconnlimit`` says of a database whose creation was cut short."""
+
+
+def _is_server(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return process.name() == _PROGRAM and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _server_user() -> pwd.struct_passwd:

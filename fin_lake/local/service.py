@@ -105,11 +105,11 @@ def package_folder(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def http_get(port: int, path: str, *, method: str = "GET") -> tuple[int, bytes] | None:
+def http_call(port: int, path: str, *, method: str = "GET", body: str = "") -> tuple[int, bytes] | None:
     """Ask a server of this machine, past any proxy: status and body, or ``None`` without an answer."""
     try:
         with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=HTTP_SECONDS)) as connection:
-            connection.request(method, path)
+            connection.request(method, path, body or None)
             response = connection.getresponse()
             return response.status, response.read()
     except (OSError, http.client.HTTPException):
