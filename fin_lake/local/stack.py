@@ -220,6 +220,7 @@ class _Start:
         self.service = service
         self._state = state
         self._log_start = 0
+        self._launched = False
 
     def _note(self, port: int, process: ProcessId | None) -> None:
         self._state.services[self.service.name] = ServiceRecord(port, process)
@@ -249,6 +250,7 @@ class _Start:
         process = processes.start(
             launch.argv, env=launch.env, log=service.log, cwd=launch.cwd, mark=service.mark
         )
+        self._launched = True
         self._note(port, process)
 
     def _choose_port(self) -> int:
@@ -265,6 +267,10 @@ class _Start:
             return died or service.answers(record.port)
 
         in_time = processes.wait_until(over, seconds=service.start_seconds)
+        if died and not self._launched:  # it was running when we looked, and has ended since
+            self.begin(new_ports=False)
+            self.finish()
+            return
         if died or not in_time:
             tail = processes.log_tail(service.log, self._log_start) or "(nothing)"
             if record.process is not None:  # it stays noted, so that `status` calls it dead

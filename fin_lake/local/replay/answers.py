@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from fin_lake.local.replay.limits import Plans
 from fin_lake.local.replay.market import Market
 
 Alter = Callable[[pl.DataFrame], pl.DataFrame]
@@ -33,9 +34,15 @@ class Asked:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     market: Market
-    alter: Alter
+    alter: Alter = lambda bars: bars
+    plans: Plans = field(default_factory=Plans)
 
 
 def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """Return a JSON answer; NaN goes out as the bare token that careless servers send."""
     return Answer(json.dumps(value, separators=(",", ":")).encode(), status, headers=headers or {})
+
+
+def as_text(text: str, status: int) -> Answer:
+    """Return an answer in plain text."""
+    return Answer(text.encode(), status, "text/plain")

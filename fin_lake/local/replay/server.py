@@ -3,55 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+import contextlib
+import socket
+import struct
+from collections import Counter
+from types import ModuleType
 from typing import Final
 
 from aiohttp import web
 
 from fin_lake.local.replay import alpha_vantage, coingecko, yahoo
-from fin_lake.local.replay.answers import Answer, Asked, as_json
-from fin_lake.local.replay.faults import ALTERATIONS, Fault, FaultError, Faults, refusal, spoil
+from fin_lake.local.replay.answers import Answer, Asked
+from fin_lake.local.replay.faults import APIS, Fault, FaultError, Faults, delay, refusal, spoil
+from fin_lake.local.replay.limits import Limits, Plans
 from fin_lake.local.replay.market import Market
 
-_APIS: Final = {"alpha_vantage": alpha_vantage, "yahoo": yahoo, "coingecko": coingecko}
-_DAY: Final = 86400.0
-_PREMIUM: Final = "premium"
-_YAHOO_PER_MINUTE: Final = 2000
-PLANS: Final[Mapping[str, Mapping[str, int]]] = {
-    # requests a minute; Alpha Vantage's free plan is counted by the second and the day instead
-    "alpha_vantage": {_PREMIUM: 1200},
-    "coingecko": {_PREMIUM: 500, "free": 30},
+_APIS: Final[dict[str, ModuleType]] = {
+    "alpha_vantage": alpha_vantage,
+    "yahoo": yahoo,
+    "coingecko": coingecko,
 }
-_FREE_PER_DAY: Final = 25
-
-
-class Limits:
-    """When each key was last used, to tell when it is used too often."""
-
-    def __init__(self) -> None:
-        self._used: dict[tuple[str, str], deque[float]] = defaultdict(deque)
-
-    def wait(self, api: str, key: str, count: int, seconds: float) -> float:
-        """Return how long until another request is within ``count`` in ``seconds``; 0 if it is now."""
-        now = time.monotonic()
-        used = self._used[api, key]
-        while used and used[0] <= now - _DAY:
-            used.popleft()
-        within = [moment for moment in used if moment > now - seconds]
-        return within[-count] + seconds - now if len(within) >= count else 0.0
-
-    def note(self, api: str, key: str) -> None:
-        """Count a request."""
-        self._used[api, key].append(time.monotonic())
+_CLOSE_AT_ONCE: Final = struct.pack("ii", 1, 0)  # linger for no time: the peer gets a reset
 
 
 class Replay:
-    """The server's state: the market, limits, faults, and how many requests each API had."""
+    """The server's state: the market, limits, faults, and how many requests each API had.
 
-    def __init__(self, market: Market) -> None:
+    Parameters
+    ----------
+    market : Market
+        What there is to answer with.
+    plans : Plans
+        What each key may ask, and how often.
+    """
+
+    def __init__(self, market: Market, plans: Plans | None = None) -> None:
         self.market = market
+        self.plans = plans or Plans()
         self.limits = Limits()
         self.faults = Faults()
         self.requests: Counter[str] = Counter()
@@ -63,7 +51,7 @@ class Replay:
         app.router.add_get("/_replay/faults", self._list_faults)
         app.router.add_post("/_replay/faults", self._add_fault)
         app.router.add_delete("/_replay/faults", self._clear_faults)
-        app.router.add_get(r"/{api:alpha_vantage|yahoo|coingecko}/{path:.*}", self._ask)
+        app.router.add_get(f"/{{api:{'|'.join(APIS)}}}/{{path:.*}}", self._ask)
         return app
 
     async def _status(self, _request: web.Request) -> web.Response:
@@ -75,8 +63,11 @@ class Replay:
                 "start": recording.start.isoformat(),
                 "stock_symbols": recording.stock_symbols,
                 "crypto_coins": recording.crypto_coins,
+                "stock_interval": recording.stock_interval,
                 "notes": recording.notes,
-                "requests": dict(self.requests),
+                "plans": self.plans.as_dict(),
+                "requests": {api: self.requests[api] for api in APIS},
+                "faults": self.faults.as_list(),
             }
         )
 
@@ -94,49 +85,49 @@ class Replay:
         self.faults.clear()
         return web.json_response([])
 
-    async def _ask(self, request: web.Request) -> web.StreamResponse:
+    async def _ask(self, request: web.Request) -> web.Response:
         api, path = request.match_info["api"], request.match_info["path"]
         self.requests[api] += 1
-        fault = self.faults.take(api, {request.query.get("symbol", ""), *path.split("/")})
-        if fault is not None and fault.kind == "reset":
-            assert request.transport is not None  # noqa: S101 - it is there while a request is handled
-            request.transport.abort()
-            raise asyncio.CancelledError
+        fault = self.faults.find(api, self._names(request.query.get("symbol", ""), path))
         asked = Asked(
             path,
             request.query,
             request.headers,
             self.market,
-            ALTERATIONS.get(fault.kind if fault else "", lambda bars: bars),
+            fault.alter if fault else lambda bars: bars,
+            self.plans,
         )
-        answer = await self._answer(api, asked, fault)
+        answer = self._answer(_APIS[api], asked, fault)
+        if fault is not None:
+            self.faults.count(fault)
+            if fault.kind == "reset":
+                _reset(request)
+            await asyncio.sleep(delay(fault))
         return web.Response(
             body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
         )
 
-    async def _answer(self, api: str, asked: Asked, fault: Fault | None) -> Answer:
-        key = asked.query.get("apikey", "") if api == "alpha_vantage" else coingecko.key_of(asked)
-        if fault is not None and (refused := refusal(fault, key)) is not None:
+    def _names(self, symbol: str, path: str) -> list[str]:
+        """Return what a fault may call the subject of a request: symbol, coin, or the coin's symbol."""
+        parts = path.split("/")
+        coins = self.market.recording.crypto_coins
+        return [symbol, *parts, *(coins[part] for part in parts if part in coins)]
+
+    def _answer(self, api: ModuleType, asked: Asked, fault: Fault | None) -> Answer:
+        if fault is not None and (refused := refusal(fault, api.key_of(asked))) is not None:
             return refused
-        limited = self._limited(api, key)
+        limited: Answer | None = api.limited(asked, self.limits)
         if limited is not None:
             return limited
-        self.limits.note(api, key)
-        right = _APIS[api].answer(asked)
-        return await spoil(fault, right) if fault is not None else right
+        right: Answer = api.answer(asked)
+        return spoil(fault, right) if fault is not None else right
 
-    def _limited(self, api: str, key: str) -> Answer | None:
-        """Return the API's own way of saying "too often", if it is."""
-        plan = _PREMIUM if key.startswith(_PREMIUM) else "free"
-        if api == "yahoo":
-            return yahoo.TOO_MANY if self.limits.wait(api, "", _YAHOO_PER_MINUTE, 60) else None
-        if api == "coingecko":
-            wait = self.limits.wait(api, key, PLANS[api][plan], 60)
-            return coingecko.too_many(int(wait) + 1) if wait else None
-        if plan == _PREMIUM:
-            too_fast = self.limits.wait(api, key, PLANS[api][plan], 60)
-        else:
-            if key and self.limits.wait(api, key, _FREE_PER_DAY, _DAY):
-                return as_json(alpha_vantage.quota(key))
-            too_fast = self.limits.wait(api, key, 1, 1) if key else 0.0
-        return as_json({"Information": alpha_vantage.PACING}) if too_fast else None
+
+def _reset(request: web.Request) -> None:
+    """Break the connection off, without an answer and without a farewell."""
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_AT_ONCE)
+        transport.abort()
