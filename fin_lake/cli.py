@@ -96,7 +96,7 @@ def extract(
     crypto: bool | None,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    r"""Fetch hours from the APIs, keep them in S3, clean them, and store them in PostgreSQL.
+    """Fetch hours from the APIs, keep them in S3, clean them, and store them in PostgreSQL.
 
     Without options: the latest closed hour. The same hours may be extracted again at any time: raw
     keeps every attempt, everything else is replaced.
@@ -106,7 +106,7 @@ def extract(
       fin-lake extract
       fin-lake extract --hour 2023-01-03T15
       fin-lake extract --from 2023-01-03T00 --to 2023-01-10T00 --stocks
-    """
+    """  # noqa: D301 - click's mark of a block is a backspace character
     chosen: list[AssetClass] = []
     if stocks or (stocks is None and not crypto):
         chosen.append("stocks")

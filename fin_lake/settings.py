@@ -220,6 +220,11 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**{_variable((name,)): value for name, value in overrides.items()})
+    except OSError as error:
+        raise SettingsError(
+            f"settings cannot be read from {error.filename}: {error.strerror}",
+            "run as the user whose file it is, or set FIN_LAKE_HOME to a folder of your own",
+        ) from None
     except ValidationError as error:
         lines = [f"{_variable(problem['loc'])}: {_reason(problem)}" for problem in error.errors()]
         source = "the environment or .env" if Path(".env").exists() else "the environment"

@@ -142,7 +142,8 @@ class CoinGecko:
         def read(answer: Answer) -> pl.DataFrame:
             return parse(answer, question)
 
-        return Request(question, str(hours), path, {"vs_currency": "usd", **params}, read, self._headers)
+        currency = symbol.partition("-")[2].lower() or "usd"
+        return Request(question, str(hours), path, {"vs_currency": currency, **params}, read, self._headers)
 
 
 def split_by_reach(hours: HourRange, clock: dt.datetime) -> tuple[HourRange | None, HourRange | None]:

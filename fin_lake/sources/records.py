@@ -88,6 +88,7 @@ def raw_records(
     interval: str | None,
     kind: str = "bar",
     sampled: bool = False,
+    closed_at: dt.datetime | None = None,
 ) -> pl.DataFrame:
     """Return raw records of the question's hours.
 
@@ -106,6 +107,8 @@ def raw_records(
         What the records are.
     sampled : bool
         Whether the prices are samples.
+    closed_at : datetime, optional
+        When the exchange closed (UTC): a bar that would reach beyond has ended then.
 
     Returns
     -------
@@ -113,6 +116,9 @@ def raw_records(
         In the raw table's schema, by ``timestamp``, equal ones in the order given.
     """
     length = INTERVALS[interval] if interval else dt.timedelta()
+    started_by = question.clock - length
+    if closed_at is not None and closed_at <= question.clock:
+        started_by = max(started_by, closed_at)
     constants = {
         "kind": kind,
         "symbol": question.symbol,
@@ -128,7 +134,7 @@ def raw_records(
     wanted = []
     for name, type_ in RAW[asset_class].polars_schema().items():
         if name == "finished":
-            wanted.append((start <= _literal(question.clock - length)).alias(name))
+            wanted.append((start <= _literal(started_by)).alias(name))
         elif name not in columns:
             wanted.append(pl.lit(constants.get(name), dtype=type_).alias(name))
         elif type_ == pl.Float64 and frame.schema[name] == pl.String:

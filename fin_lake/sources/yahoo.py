@@ -70,8 +70,23 @@ class _Indicators(msgspec.Struct):
     quote: list[_Quote] = []
 
 
+class _Period(msgspec.Struct):
+    end: UnixSeconds
+
+
+class _Periods(msgspec.Struct):
+    regular: _Period | None = None
+
+
 class _Meta(msgspec.Struct):
     data_granularity: str | None = msgspec.field(default=None, name="dataGranularity")
+    current_trading_period: _Periods | None = msgspec.field(default=None, name="currentTradingPeriod")
+
+    @property
+    def closes(self) -> dt.datetime | None:
+        """When the session closes that is the current one, or was the last (UTC)."""
+        regular = self.current_trading_period.regular if self.current_trading_period else None
+        return dt.datetime.fromtimestamp(regular.end, dt.UTC) if regular else None
 
 
 class _Result(msgspec.Struct):
@@ -192,7 +207,14 @@ def parse_chart(answer: Answer, question: Question, interval: StockInterval) -> 
         raise question.failure(NoData, "nothing was traded in the hours asked for, nor since")
     splits = _splits(events, question)
     label = "1h" if interval == "60min" else interval
-    bars = raw_records(question, answer, "stocks", _bars(result, splits, question), interval=label)
+    bars = raw_records(
+        question,
+        answer,
+        "stocks",
+        _bars(result, splits, question),
+        interval=label,
+        closed_at=result.meta.closes,  # Yahoo's last hourly bar is half an hour long
+    )
     actions = [
         raw_records(question, answer, "stocks", columns, interval=None, kind=kind)
         for kind, columns in _actions(events, splits, question).items()

@@ -194,6 +194,15 @@ def test_a_window_across_the_border_uses_both_calls_and_no_hour_twice(make_setti
     assert dict(requests[1].params) == {"vs_currency": "usd", "days": "1"}
 
 
+def test_the_symbol_names_the_currency(make_settings):
+    settings = make_settings(now="2023-01-31T00:20:00Z", crypto_coins={"bitcoin": "BTC-EUR"})
+    source = CoinGecko(settings, settings.clock, Redactor(()))
+
+    requests = source.requests("BTC-EUR", HourRange(parse_hour("2023-01-29T22"), parse_hour("2023-01-31T00")))
+
+    assert {request.params["vs_currency"] for request in requests} == {"eur"}
+
+
 moments = st.datetimes(
     min_value=utc("2023-01-01").replace(tzinfo=None), max_value=utc("2023-06-01").replace(tzinfo=None)
 )

@@ -303,3 +303,17 @@ def test_dividend_and_bar_times_are_utc():
 
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
     assert frame["timestamp"][0].utcoffset() == dt.timedelta()
+
+
+@pytest.mark.parametrize(("closes", "finished"), [("2023-01-03T21:00", True), ("2023-01-03T21:30", False)])
+def test_the_sessions_last_hourly_bar_has_ended_when_the_exchange_has_closed(closes, finished):
+    """It begins half an hour before the close, so its nominal end lies half an hour behind it."""
+    body = chart(["2023-01-03T20:30"])
+    meta = body["chart"]["result"][0]["meta"]
+    meta["dataGranularity"] = "1h"
+    meta["currentTradingPeriod"] = {"regular": {"end": int(utc(closes).timestamp())}}
+    asked = question(clock="2023-01-03T21:05")
+
+    frame = parse_chart(answer(body), asked, "60min")
+
+    assert frame["finished"].to_list() == [finished]
