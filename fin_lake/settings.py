@@ -153,9 +153,7 @@ class Settings(BaseSettings):
         SettingsError
             No database is set, and no local stack has left its own.
         """
-        if self.database_url is None:
-            raise SettingsError("FIN_LAKE_DATABASE_URL is not set", self._remedy())
-        return self.database_url.get_secret_value()
+        return self._url(self.database_url, "FIN_LAKE_DATABASE_URL")
 
     def dagster_database(self) -> str:
         """Return the URL of Dagster's own PostgreSQL database, password included.
@@ -165,14 +163,16 @@ class Settings(BaseSettings):
         SettingsError
             No database is set, and no local stack has left its own.
         """
-        if self.dagster_database_url is None:
-            raise SettingsError("FIN_LAKE_DAGSTER_DATABASE_URL is not set", self._remedy())
-        return self.dagster_database_url.get_secret_value()
+        return self._url(self.dagster_database_url, "FIN_LAKE_DAGSTER_DATABASE_URL")
 
-    def _remedy(self) -> str:
+    def _url(self, url: SecretStr | None, variable: str) -> str:
+        if url is not None:
+            return url.get_secret_value()
         if self.profile == "local":
-            return "start the local stack with `fin-lake up`, or set the variable"
-        return "set it in the environment or in .env"
+            remedy = "start the local stack with `fin-lake up`, or set the variable"
+        else:
+            remedy = "set it in the environment or in .env"
+        raise SettingsError(f"{variable} is not set", remedy)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from fin_lake.errors import FinLakeError
+from fin_lake.lake.store import Lake, WrittenHour
 from fin_lake.partitions import HourRange, hour_key
-from fin_lake.tables import Table
+from fin_lake.tables import TABLES_BY_ASSET, Table
 
 PREVIEW_ROWS: Final = 5
 Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
@@ -21,6 +22,24 @@ Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
 
 class FrameError(FinLakeError):
     """A frame that does not fit the table that it is meant for."""
+
+
+class HourlyIOManager(dg.IOManager):
+    """What every IO manager of hours knows: which table stands behind which asset.
+
+    Parameters
+    ----------
+    tables : mapping of str to Table
+        The table of each asset, by asset key.
+    """
+
+    def __init__(self, tables: Mapping[str, Table] = TABLES_BY_ASSET) -> None:
+        self._tables = tables
+
+    def table_of(self, context: dg.OutputContext | dg.InputContext) -> Table:
+        """Return the table that is written, or that is read: the upstream asset's."""
+        upstream = context.upstream_output if isinstance(context, dg.InputContext) else None
+        return self._tables[(upstream or context).asset_key.to_user_string()]
 
 
 def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
@@ -114,6 +133,16 @@ def add_hour_metadata(
         step.add_asset_metadata(
             metadata=dict(values), asset_key=context.asset_key, partition_key=hour_key(hour)
         )
+
+
+def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame) -> dict[str, Any]:
+    """Return what an hour's materialization says of its objects: rows, bytes, addresses, a preview."""
+    return {
+        "dagster/partition_row_count": stored.rows,
+        "bytes": stored.size,
+        "objects": [lake.uri(key) for key in stored.keys],
+        "preview": preview(rows),
+    }
 
 
 def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
