@@ -43,7 +43,7 @@ def run_range(io_manager, key, make, *, reader=None, tags=RANGE):
     return job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), tags=tags)
 
 
-def reading(annotation, seen):
+def reading(annotation, seen, key=("processed", "stocks")):
     """Return an asset that loads the range as the annotated type."""
 
     def reader(bars) -> None:
@@ -51,7 +51,7 @@ def reading(annotation, seen):
 
     reader.__annotations__["bars"] = annotation
     return dg.asset(
-        ins={"bars": dg.AssetIn(key=["processed", "stocks"])},
+        ins={"bars": dg.AssetIn(key=list(key))},
         partitions_def=PARTITIONS,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )(reader)
