@@ -87,7 +87,7 @@ def test_two_writers_of_one_hour_leave_the_rows_of_one(stack: Settings):
             replace_hours(connection, STOCKS, hour, stock_bars("MSFT", hour.start, 2))
 
     thread = threading.Thread(target=second)
-    with connect(stack.database()) as first:
+    with connect(stack.database()) as first, first.transaction():
         replace_hours(first, STOCKS, hour, stock_bars("AAPL", hour.start, 2))
         thread.start()
         with psycopg.connect(stack.database(), autocommit=True) as looking:
