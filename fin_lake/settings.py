@@ -174,6 +174,21 @@ class Settings(BaseSettings):
             remedy = "set it in the environment or in .env"
         raise SettingsError(f"{variable} is not set", remedy)
 
+    def require_services(self) -> None:
+        """Return if it is settled where S3 and the APIs are.
+
+        Raises
+        ------
+        SettingsError
+            The local profile has no local stack yet. Without this its first run would go to the real
+            bucket of that name and to the real APIs.
+        """
+        if self.profile == "local" and self.aws_endpoint_url is None:
+            raise SettingsError(
+                "the local stack has not been started: AWS_ENDPOINT_URL is not set",
+                "start it with `fin-lake up`, or set FIN_LAKE_PROFILE=aws to work in AWS",
+            )
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret's text, to be removed from whatever is shown."""

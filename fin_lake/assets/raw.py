@@ -48,6 +48,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
         backfill_policy=ranges_of_hours(settings),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[dg.Output[RawAttempt] | dg.AssetCheckResult]:
+        settings.require_services()
         hours = run_hours(context)
         asked = open_hours(asset_class, hours)
         extracted_at = dt.datetime.now(UTC)

@@ -6,6 +6,7 @@ Bytes and keys only: what an object means is decided elsewhere. Nothing is ever 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +78,12 @@ class Lake:
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.bucket
         self.endpoint = settings.aws_endpoint_url
-        self._store = _open_store(settings)
+        self._settings = settings
+
+    @functools.cached_property
+    def _store(self) -> S3Store:
+        """The client, opened when it is first needed, so that definitions load without a stack."""
+        return _open_store(self._settings)
 
     def __repr__(self) -> str:
         return f"Lake(s3://{self.bucket})"
@@ -176,6 +182,7 @@ class _TakenError(Exception):
 
 
 def _open_store(settings: Settings) -> S3Store:
+    settings.require_services()
     options: dict[str, Any] = {
         "region": settings.aws_region,
         "client_options": {"timeout": _REQUEST_TIMEOUT},

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fin_lake.lake.store import Lake
 from fin_lake.settings import SettingsError, environment, load_settings
 
 
@@ -82,3 +83,11 @@ def test_environment_hands_on_what_other_programs_need():
     assert shown["AWS_SECRET_ACCESS_KEY"] == "b"
     assert shown["AWS_ENDPOINT_URL"] == "http://x"
     assert Path(shown["FIN_LAKE_HOME"]).is_absolute()
+
+
+def test_the_local_profile_never_falls_through_to_the_real_services():
+    with pytest.raises(SettingsError, match="fin-lake up"):
+        load_settings().require_services()
+    with pytest.raises(SettingsError, match="fin-lake up"):
+        Lake(load_settings()).list_objects(["raw/"])
+    load_settings(profile="aws").require_services()
