@@ -133,8 +133,7 @@ def _imported_table(symbols: list[ImportedSymbol]) -> Table:
     table = Table(box=box.SIMPLE)
     for heading in ("symbol", "coin", "every", "from", "to"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("bars", "repeated", "off grid"):
-        table.add_column(heading, justify="right")
+    table.add_column("bars", justify="right", no_wrap=True)
     for one in symbols:
         entry, times = one.entry, one.bars["timestamp"]
         table.add_row(
@@ -144,8 +143,6 @@ def _imported_table(symbols: list[ImportedSymbol]) -> Table:
             f"{times[0]:%Y-%m-%d}",
             f"{times[-1]:%Y-%m-%d}",
             f"{one.bars.height:,}",
-            f"{one.repeated:,}" if one.repeated else "",
-            f"{one.off_grid:,}" if one.off_grid else "",
         )
     return table
 

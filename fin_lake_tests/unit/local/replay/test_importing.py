@@ -12,7 +12,13 @@ import polars as pl
 import pytest
 
 from fin_lake.local.replay.bar_files import UnreadableBarsError
-from fin_lake.local.replay.importing import ImportedSymbol, Options, import_recording, parse_interval
+from fin_lake.local.replay.importing import (
+    ImportedSymbol,
+    Options,
+    best_shift,
+    import_recording,
+    parse_interval,
+)
 from fin_lake.local.replay.market import Market
 from fin_lake.local.replay.recording import (
     PACK,
@@ -21,7 +27,7 @@ from fin_lake.local.replay.recording import (
     active_recording,
     recordings_folder,
 )
-from fin_lake_tests.unit.local.replay.conftest import every, utc
+from fin_lake_tests.unit.local.replay.conftest import bars, every, utc
 
 HEAD = "timestamp,open,high,low,close,volume"
 STOCK_HOURS = [f"{time}+00:00" for time in every(60, "2023-01-03T14:30:00", 6)]
@@ -215,6 +221,13 @@ def test_aligned_coins_keep_weekday_and_time_and_cover_the_stocks(take: Import, 
     assert served[0] <= utc("2023-01-03T14:30:00")
     assert served[-1] >= utc("2023-01-03T19:30:00")
     assert any("BTC-USD" in note and "whole weeks" in note for note in recording.notes)
+
+
+def test_of_several_weeks_as_good_the_nearest_is_taken():
+    stocks = bars(every(30, "2023-01-03T14:30:00", 13))["timestamp"]
+    coins = bars(every(60, "2023-02-01T00:00:00", 24 * 70))["timestamp"]
+    assert best_shift([stocks], [coins]) == -5
+    assert best_shift([stocks], [coins.dt.offset_by("-9w")]) == 0
 
 
 def test_coins_of_other_years_are_said_to_be_so(take: Import, folder: Path, home: Path):

@@ -239,6 +239,23 @@ async def test_a_fault_waits_for_its_symbol_and_its_number_of_answers(start: Sta
     assert statuses == [200, 503, 503, 200]
 
 
+async def test_the_bar_to_spoil_can_be_chosen(start: StartReplay):
+    client = await start()
+    right = bars_of("yahoo", (await ask(client, "yahoo"))[1])
+    _, body, _ = await spoilt(client, "yahoo", "negative_price", at="2023-01-27T15:00")
+    (spoiled,) = [bar for bar in bars_of("yahoo", body) if bar not in right]
+    assert (spoiled["time"], spoiled["close"] < 0) == (utc("2023-01-27T15:00").timestamp(), True)
+
+
+async def test_an_answer_without_a_bar_to_spoil_does_not_use_a_fault_up(start: StartReplay):
+    client = await start()
+    later = {"source": "yahoo", "kind": "nan", "at": "2023-02-01T00:00"}
+    await client.post(FAULTS, json=later)
+    await ask(client, "yahoo")
+    (waiting,) = await (await client.get(FAULTS)).json()
+    assert waiting["times"] == 1
+
+
 async def test_a_fault_without_a_number_lasts_until_it_is_cleared(start: StartReplay):
     client = await start()
     await client.post(FAULTS, json={"source": "coingecko", "kind": "server_error", "times": 0})

@@ -93,6 +93,11 @@ def test_now_is_just_after_the_last_session_hour_of_the_stocks(record: Record, l
     assert record(bars([last]), 30).now == utc(now)
 
 
+def test_a_session_that_had_not_begun_does_not_count(record: Record):
+    starts = ["2023-01-03T20:45:00", "2023-01-04T14:15:00"]  # the latter is a quarter before the open
+    assert record(bars(starts), 15).now == utc("2023-01-03T21:05")
+
+
 def test_now_is_after_the_last_whole_hour_of_coins_alone(record: Record):
     frame = bars(every(15, "2023-01-03T00:00:00", 10))  # until half past two
     recording = record(frame, 15, symbol="BTC-USD", coin="bitcoin")
