@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -195,17 +195,6 @@ def _hours_touching(opens: dt.datetime, closes: dt.datetime) -> Iterator[dt.date
     while hour < closes:
         yield hour
         hour += HOUR
-
-
-def ranges_of(hours: Iterable[dt.datetime]) -> list[HourRange]:
-    """Join hours into as few unbroken ranges as they make, in order."""
-    ranges: list[HourRange] = []
-    for hour in sorted(hours):
-        if ranges and ranges[-1].end == hour:
-            ranges[-1] = HourRange(ranges[-1].start, hour + HOUR)
-        else:
-            ranges.append(HourRange.of(hour))
-    return ranges
 
 
 def hourly_partitions(start: dt.datetime, now: dt.datetime | None) -> dg.HourlyPartitionsDefinition:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 AssetClass = Literal["stocks", "crypto"]
 ASSET_CLASSES: Final[tuple[AssetClass, ...]] = ("stocks", "crypto")
 RAW_SCHEMA_VERSION: Final = 1
+INTERVAL_MINUTES: Final[Mapping[str, int]] = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1h": 60}
+"""The lengths that a bar may have, by the text in the column ``interval``."""
+SYMBOL_PATTERN: Final = r"[A-Za-z0-9^][A-Za-z0-9.\-=^]{0,19}"
+"""What a symbol looks like: AAPL, BRK.B, ^GSPC, BTC-USD, INR=X."""
 
 
 class ColumnType(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,10 +105,6 @@ class Lake:
         except _TakenError:
             return False
         return True
-
-    def put_many(self, objects: Mapping[str, bytes]) -> None:
-        """Write many objects at once, each whole; the first error is raised after all were tried."""
-        each(objects.items(), lambda item: self.put(*item))
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes.

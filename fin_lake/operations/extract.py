@@ -52,7 +52,6 @@ class ExtractReport:
     hours: HourRange
     tables: dict[str, TableReport] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -15,16 +15,12 @@ import polars as pl
 
 from fin_lake.sources.asking import Answer, Question
 from fin_lake.sources.failures import SchemaMismatch
-from fin_lake.tables import RAW, RAW_SCHEMA_VERSION, AssetClass
+from fin_lake.tables import INTERVAL_MINUTES, RAW, RAW_SCHEMA_VERSION, AssetClass
 
 T = TypeVar("T")
 
 INTERVALS: Final[Mapping[str, dt.timedelta]] = {
-    "1min": dt.timedelta(minutes=1),
-    "5min": dt.timedelta(minutes=5),
-    "15min": dt.timedelta(minutes=15),
-    "30min": dt.timedelta(minutes=30),
-    "1h": dt.timedelta(hours=1),
+    name: dt.timedelta(minutes=minutes) for name, minutes in INTERVAL_MINUTES.items()
 }
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)

@@ -7,8 +7,9 @@ from typing import Final
 
 from fin_lake.sources.asking import Question
 from fin_lake.sources.failures import NotFound
+from fin_lake.tables import SYMBOL_PATTERN
 
-_SYMBOL: Final = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^]{0,19}")
+_SYMBOL: Final = re.compile(SYMBOL_PATTERN)
 _COIN: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 

@@ -7,7 +7,6 @@ the preferred source. :func:`clean` proves it for every hour before it returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,15 +14,13 @@ import polars as pl
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, stock_sessions
-from fin_lake.tables import PROCESSED, QUARANTINE, AssetClass
+from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, SYMBOL_PATTERN, AssetClass
 
-INTERVAL_MINUTES: Final[Mapping[str, int]] = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1h": 60}
 SOURCE_PRECEDENCE: Final = ("alpha_vantage", "yahoo", "coingecko")
 CROSS_SOURCE_TOLERANCE: Final = 10e-4  # 10 basis points
 
 _PRICES: Final = ("open_price", "high_price", "low_price", "close_price")
 _BAR: Final = ("source", "symbol", "interval", "timestamp")
-_SYMBOL_PATTERN: Final = r"^[A-Za-z0-9^][A-Za-z0-9.\-=^]{0,19}$"
 _LONGEST_DETAIL: Final = 200
 
 COUNTS: Final = (
@@ -134,7 +131,7 @@ def _record_rules() -> list[_Rule]:
         ),
         (
             "bad_symbol",
-            ~pl.col("symbol").str.contains(_SYMBOL_PATTERN),
+            ~pl.col("symbol").str.contains(f"^{SYMBOL_PATTERN}$"),
             pl.format("{} is not a symbol", pl.col("symbol")),
         ),
         (

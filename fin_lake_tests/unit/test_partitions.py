@@ -11,7 +11,6 @@ from fin_lake.partitions import (
     hour_key,
     hour_of_object,
     parse_hour,
-    ranges_of,
     stock_session_hours,
 )
 from fin_lake_tests.conftest import hours
@@ -67,11 +66,6 @@ def test_a_range_is_half_open_and_splits_at_months():
 def test_a_range_without_an_hour_is_refused():
     with pytest.raises(HourError, match="holds no hour"):
         HourRange(parse_hour("2023-01-03"), parse_hour("2023-01-03"))
-
-
-def test_hours_join_into_unbroken_ranges():
-    loose = [*hours("2023-01-03T01", 2), *hours("2023-01-03T05", 1)]
-    assert ranges_of(reversed(loose)) == [hours("2023-01-03T01", 2), hours("2023-01-03T05", 1)]
 
 
 @pytest.mark.parametrize(
