@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
     bucket: str = Field("financial-trading-data-lake", validation_alias="AWS_S3_BUCKET_NAME")
+    athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
+    athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
+    glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
+    glue_database: str = Field(
+        "fin_lake", pattern=r"^[a-z0-9_]{1,128}$", validation_alias="FIN_LAKE_GLUE_DATABASE"
+    )
 
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
@@ -272,12 +278,16 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIN_LAKE_HOME": os.fspath(settings.home.resolve()),
         "AWS_DEFAULT_REGION": settings.aws_region,
         "AWS_S3_BUCKET_NAME": settings.bucket,
+        "FIN_LAKE_ATHENA_WORKGROUP": settings.athena_workgroup,
+        "FIN_LAKE_GLUE_DATABASE": settings.glue_database,
     }
     optional = {
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
         "AWS_SESSION_TOKEN": settings.aws_session_token,
         "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
+        "AWS_ENDPOINT_URL_ATHENA": settings.athena_endpoint_url,
+        "AWS_ENDPOINT_URL_GLUE": settings.glue_endpoint_url,
         "FIN_LAKE_DATABASE_URL": settings.database_url,
         "FIN_LAKE_DAGSTER_DATABASE_URL": settings.dagster_database_url,
     }

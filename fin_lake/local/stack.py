@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from fin_lake.errors import FinLakeError
 from fin_lake.local import processes
+from fin_lake.local.athena_service import LocalAthena
 from fin_lake.local.aws import LocalAws
 from fin_lake.local.market import MarketReplay
 from fin_lake.local.postgres import Postgres
@@ -108,9 +109,16 @@ class Stack:
         self.home = settings.home.resolve()
         self.postgres = Postgres(self.home)
         self.aws = LocalAws(self.home, bucket=settings.bucket, region=settings.aws_region)
+        self.athena = LocalAthena(
+            self.home,
+            bucket=settings.bucket,
+            database=settings.glue_database,
+            region=settings.aws_region,
+            s3_port=lambda: StackState.load(self.home).services[LocalAws.name].port,
+        )
         self.replay = MarketReplay(self.home)
         # PostgreSQL last: it is the only one whose first start makes us wait before it is under way
-        self.services: tuple[Service, ...] = (self.aws, self.replay, self.postgres)
+        self.services: tuple[Service, ...] = (self.aws, self.athena, self.replay, self.postgres)
 
     def start(self, report: Report = lambda _: None, *, new_ports: bool = False) -> StackStatus:
         """Start what does not run, and write ``stack.env`` when all of it answers.

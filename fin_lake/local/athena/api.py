@@ -1,0 +1,230 @@
+"""The Athena API: each operation, from Athena's request to Athena's answer."""
+
+from __future__ import annotations
+
+import functools
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import botocore.session
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+
+from fin_lake.local.athena.errors import ApiError, QueryFailed
+from fin_lake.local.athena.executions import Executions, described
+from fin_lake.local.athena.metastore import CATALOG, GlueTable, Metastore, TableName
+from fin_lake.local.athena.workgroups import ENGINE, PRIMARY, Workgroups
+
+_HOLD_SECONDS: Final = 1.0
+"""How long GetQueryExecution waits for a query to end before it says RUNNING: clients that poll by the
+second would wait for most of it in vain."""
+_BATCH: Final = 50
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+@functools.cache
+def _model() -> ServiceModel:
+    return botocore.session.get_session().get_service_model("athena")
+
+
+class AthenaApi:
+    """Athena's operations.
+
+    Parameters
+    ----------
+    executions : Executions
+        Queries.
+    groups : Workgroups
+        Workgroups and prepared statements.
+    metastore : Metastore
+        The catalog.
+    account : str
+        The account's number, which is the Glue catalog's id.
+    """
+
+    def __init__(
+        self, executions: Executions, groups: Workgroups, metastore: Metastore, *, account: str
+    ) -> None:
+        self._executions = executions
+        self._groups = groups
+        self._metastore = metastore
+        self._account = account
+        self._operations: Mapping[str, Callable[[Request], Answer]] = {
+            "StartQueryExecution": self._start,
+            "GetQueryExecution": self._get,
+            "BatchGetQueryExecution": self._get_many,
+            "ListQueryExecutions": self._list,
+            "StopQueryExecution": self._stop,
+            "GetQueryResults": self._results,
+            "GetQueryRuntimeStatistics": self._statistics,
+            "GetWorkGroup": lambda asked: {"WorkGroup": groups.get(asked["WorkGroup"])},
+            "ListWorkGroups": self._list_groups,
+            "CreateWorkGroup": lambda asked: _nothing(groups.create(asked)),
+            "UpdateWorkGroup": lambda asked: _nothing(groups.update(asked)),
+            "DeleteWorkGroup": lambda asked: _nothing(groups.delete(asked["WorkGroup"])),
+            "CreatePreparedStatement": self._prepare,
+            "UpdatePreparedStatement": self._prepare,
+            "GetPreparedStatement": self._prepared,
+            "ListPreparedStatements": self._list_prepared,
+            "DeletePreparedStatement": self._forget,
+            "GetDataCatalog": self._catalog,
+            "ListDataCatalogs": lambda _: {
+                "DataCatalogsSummary": [{"CatalogName": "AwsDataCatalog", "Type": "GLUE"}]
+            },
+            "ListDatabases": lambda _: {"DatabaseList": [{"Name": name} for name in metastore.databases()]},
+            "GetDatabase": self._database,
+            "GetTableMetadata": self._table,
+            "ListTableMetadata": self._tables,
+            "ListEngineVersions": lambda _: {"EngineVersions": [ENGINE]},
+            "ListTagsForResource": lambda _: {"Tags": []},
+        }
+
+    def call(self, operation: str, request: Request) -> Answer:
+        """Carry out an operation.
+
+        Raises
+        ------
+        ApiError
+            It is refused, or not offered here.
+        """
+        carry_out = self._operations.get(operation)
+        if carry_out is None:
+            raise ApiError("InvalidRequestException", f"the local Athena does not offer {operation}")
+        shape = _model().operation_model(operation).input_shape
+        problems = ParamValidator().validate(request, shape) if shape is not None else None
+        if problems is not None and problems.has_errors():
+            raise ApiError("InvalidRequestException", problems.generate_report())
+        return carry_out(request)
+
+    def _start(self, asked: Request) -> Answer:
+        return {"QueryExecutionId": self._executions.start(asked)}
+
+    def _get(self, asked: Request) -> Answer:
+        one = self._executions.get(asked["QueryExecutionId"])
+        one.over.wait(_HOLD_SECONDS)
+        return {"QueryExecution": described(one)}
+
+    def _get_many(self, asked: Request) -> Answer:
+        found, missing = [], []
+        for id_ in asked["QueryExecutionIds"]:
+            try:
+                found.append(described(self._executions.get(id_)))
+            except ApiError as error:
+                missing.append({"QueryExecutionId": id_, "ErrorCode": error.code, "ErrorMessage": str(error)})
+        return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
+
+    def _list(self, asked: Request) -> Answer:
+        ids = self._executions.ids(asked.get("WorkGroup") or PRIMARY)
+        return _page(asked, ids, "QueryExecutionIds")
+
+    def _stop(self, asked: Request) -> Answer:
+        return _nothing(self._executions.stop(asked["QueryExecutionId"]))
+
+    def _results(self, asked: Request) -> Answer:
+        start = _position(asked)
+        return self._executions.rows(asked["QueryExecutionId"], start, asked.get("MaxResults") or 0)
+
+    def _statistics(self, asked: Request) -> Answer:
+        one = self._executions.get(asked["QueryExecutionId"])
+        found = described(one)["Statistics"]
+        timeline = {key: value for key, value in found.items() if key.endswith("Millis")}
+        rows = {"InputBytes": found["DataScannedInBytes"], "InputRows": 0, "OutputBytes": 0}
+        rows["OutputRows"] = len(one.result.rows) if one.result is not None else 0
+        return {"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}}
+
+    def _list_groups(self, asked: Request) -> Answer:
+        shown = ("Name", "State", "Description", "CreationTime")
+        groups = [{key: one[key] for key in shown} for one in self._groups.all()]
+        return _page(asked, groups, "WorkGroups")
+
+    def _prepare(self, asked: Request) -> Answer:
+        self._groups.prepare(
+            asked["WorkGroup"],
+            asked["StatementName"],
+            asked["QueryStatement"],
+            asked.get("Description", ""),
+        )
+        return {}
+
+    def _prepared(self, asked: Request) -> Answer:
+        return {"PreparedStatement": self._groups.prepared(asked["WorkGroup"], asked["StatementName"])}
+
+    def _list_prepared(self, asked: Request) -> Answer:
+        shown = ("StatementName", "LastModifiedTime")
+        found = [{key: one[key] for key in shown} for one in self._groups.all_prepared(asked["WorkGroup"])]
+        return _page(asked, found, "PreparedStatements")
+
+    def _forget(self, asked: Request) -> Answer:
+        return _nothing(self._groups.forget(asked["WorkGroup"], asked["StatementName"]))
+
+    def _catalog(self, asked: Request) -> Answer:
+        if asked["Name"].lower() != CATALOG:
+            raise ApiError("InvalidRequestException", f"DataCatalog {asked['Name']} was not found")
+        described_ = {"Name": asked["Name"], "Type": "GLUE", "Parameters": {"catalog-id": self._account}}
+        return {"DataCatalog": described_}
+
+    def _database(self, asked: Request) -> Answer:
+        if asked["DatabaseName"].lower() not in self._metastore.databases():
+            raise ApiError("MetadataException", f"Database {asked['DatabaseName']} not found")
+        return {"Database": {"Name": asked["DatabaseName"].lower()}}
+
+    def _table(self, asked: Request) -> Answer:
+        found = self._metastore.find(TableName(asked["DatabaseName"].lower(), asked["TableName"].lower()))
+        if found is None:
+            raise ApiError("MetadataException", f"Table {asked['TableName']} not found")
+        return {"TableMetadata": _metadata(found)}
+
+    def _tables(self, asked: Request) -> Answer:
+        try:
+            found = self._metastore.tables(asked["DatabaseName"].lower())
+        except QueryFailed as error:
+            raise ApiError("MetadataException", str(error)) from error
+        return _page(asked, [_metadata(one) for one in found], "TableMetadataList")
+
+
+def http_answer(api: AthenaApi, operation: str, body: bytes) -> tuple[int, bytes]:
+    """Carry out an operation as it comes over HTTP, and return status and body."""
+    try:
+        return 200, json.dumps(api.call(operation, json.loads(body or b"{}"))).encode()
+    except ApiError as error:
+        code, status, what = error.code, 400, str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+        traceback.print_exc()
+        code, status, what = "InternalServerException", 500, f"{type(error).__name__}: {error}"
+    answer = {"__type": code, "message": what, "Message": what}
+    if code == "InvalidRequestException":
+        answer["AthenaErrorCode"] = "INVALID_INPUT"
+    return status, json.dumps(answer).encode()
+
+
+def _metadata(table: GlueTable) -> Answer:
+    return {
+        "Name": table.name.name,
+        "TableType": table.described.get("TableType", "EXTERNAL_TABLE"),
+        "Columns": [{"Name": name, "Type": type_} for name, type_ in table.columns],
+        "PartitionKeys": [{"Name": name, "Type": type_} for name, type_ in table.partition_keys],
+        "Parameters": table.described.get("Parameters", {}),
+    }
+
+
+def _page(asked: Request, items: list[Any], name: str) -> Answer:
+    start, size = _position(asked), asked.get("MaxResults") or _BATCH
+    answer = {name: items[start : start + size]}
+    if start + size < len(items):
+        answer["NextToken"] = str(start + size)
+    return answer
+
+
+def _position(asked: Request) -> int:
+    token = str(asked.get("NextToken") or "0")
+    if not token.isdigit():
+        raise ApiError("InvalidRequestException", f"NextToken {token!r} is not one that was given out")
+    return int(token)
+
+
+def _nothing(_: None) -> Answer:
+    return {}
