@@ -1,0 +1,7 @@
+"""The Glue Data Catalog on this machine: persistent, and speaking Glue's API."""
+
+from fin_lake.local.athena.glue.catalog import GlueCatalog
+from fin_lake.local.athena.glue.client import GlueClient
+from fin_lake.local.athena.glue.protocol import http_answer
+
+__all__ = ["GlueCatalog", "GlueClient", "http_answer"]
