@@ -25,12 +25,41 @@ _WHOLE: Final = (exp.DType.BIGINT, exp.DType.INT, exp.DType.SMALLINT, exp.DType.
 _TEXTS: Final = (exp.DType.VARCHAR, exp.DType.TEXT)
 _TIMES: Final = (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME)
 _MAPS: Final = frozenset(
-    "map_filter map_from_entries transform_values transform_keys map_concat histogram map_agg multimap_agg"
-    " split_to_map tr_map_agg tr_multimap_agg map_zip_with".split()  # noqa: SIM905
+    [
+        "map_filter",
+        "map_from_entries",
+        "transform_values",
+        "transform_keys",
+        "map_concat",
+        "histogram",
+        "map_agg",
+        "multimap_agg",
+        "split_to_map",
+        "tr_map_agg",
+        "tr_multimap_agg",
+        "map_zip_with",
+    ]
 )
 _LISTS: Final = frozenset(
-    "array_sort array_distinct sequence split flatten slice array_agg map_keys map_values transform filter"
-    " list_sort list_distinct tr_sequence tr_slice list_transform list_filter".split()  # noqa: SIM905
+    [
+        "array_sort",
+        "array_distinct",
+        "sequence",
+        "split",
+        "flatten",
+        "slice",
+        "array_agg",
+        "map_keys",
+        "map_values",
+        "transform",
+        "filter",
+        "list_sort",
+        "list_distinct",
+        "tr_sequence",
+        "tr_slice",
+        "list_transform",
+        "list_filter",
+    ]
 )
 _SYNTAX: Final = (
     exp.Anonymous, exp.AnonymousAggFunc, exp.Cast, exp.TryCast, exp.Case, exp.If, exp.And, exp.Or, exp.Not,

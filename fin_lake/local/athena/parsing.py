@@ -23,10 +23,30 @@ from fin_lake.local.athena.errors import QueryFailed
 _MARK: Final = "athena\u00b7"
 """Put before a function's name while parsing, so that sqlglot does not know it."""
 _KEPT: Final = frozenset(
-    "CAST TRY_CAST EXTRACT TRIM POSITION LISTAGG NORMALIZE JSON_VALUE JSON_QUERY JSON_EXISTS JSON_OBJECT "
-    "JSON_ARRAY JSON_TABLE SUBSTR SUBSTRING LOWER UPPER CONCAT".split()
+    [
+        "CAST",
+        "TRY_CAST",
+        "EXTRACT",
+        "TRIM",
+        "POSITION",
+        "LISTAGG",
+        "NORMALIZE",
+        "JSON_VALUE",
+        "JSON_QUERY",
+        "JSON_EXISTS",
+        "JSON_OBJECT",
+        "JSON_ARRAY",
+        "JSON_TABLE",
+        "SUBSTR",
+        "SUBSTRING",
+        "LOWER",
+        "UPPER",
+        "CONCAT",
+    ]
 )
-_MARKED: Final = (frozenset(AthenaTrinoParser.FUNCTIONS) | frozenset(AthenaTrinoParser.FUNCTION_PARSERS)) - _KEPT
+_MARKED: Final = (
+    frozenset(AthenaTrinoParser.FUNCTIONS) | frozenset(AthenaTrinoParser.FUNCTION_PARSERS)
+) - _KEPT
 _NAME_TOKENS: Final = frozenset(
     {
         TokenType.VAR,
@@ -140,8 +160,10 @@ def _prepared(tokens: list[Token]) -> list[Token]:
             prepared.append(_token(TokenType.COLON, ":", token))
             prepared.append(_token(TokenType.NUMBER, str(marks), token))
             continue
-        if index + 1 < len(tokens) and tokens[index + 1].token_type == TokenType.L_PAREN and _is_call(
-            token, tokens[index - 1] if index else None
+        if (
+            index + 1 < len(tokens)
+            and tokens[index + 1].token_type == TokenType.L_PAREN
+            and _is_call(token, tokens[index - 1] if index else None)
         ):
             token.text = _MARK + token.text
             token.token_type = TokenType.VAR

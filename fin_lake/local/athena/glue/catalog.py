@@ -395,7 +395,8 @@ class GlueCatalog:
         }
         try:
             self._db.execute(
-                "insert into partitions values (?, ?, ?, ?)", (*place, json.dumps(described, default=_seconds))
+                "insert into partitions values (?, ?, ?, ?)",
+                (*place, json.dumps(described, default=_seconds)),
             )
         except sqlite3.IntegrityError:
             raise ApiError("AlreadyExistsException", f"Partition {values} already exists.") from None
@@ -439,9 +440,7 @@ def _page(asked: Request, key: str, items: list[Any], largest: int) -> Answer:
     return answer
 
 
-def _each(
-    items: Iterable[Any], do: Callable[[Any], None], name: Callable[[Any], Answer]
-) -> list[Answer]:
+def _each(items: Iterable[Any], do: Callable[[Any], None], name: Callable[[Any], Answer]) -> list[Answer]:
     """Do something for each item, and return Glue's errors of those that fail."""
     errors = []
     for one in items:
