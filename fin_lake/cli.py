@@ -38,24 +38,25 @@ if TYPE_CHECKING:
     from fin_lake.operations.extract import ExtractReport
     from fin_lake.tables import AssetClass
 
-_LOCAL: Final[Mapping[str, str]] = {
+_ELSEWHERE: Final[Mapping[str, str]] = {
     "up": "fin_lake.local.commands:up",
     "down": "fin_lake.local.commands:down",
     "status": "fin_lake.local.commands:status",
     "env": "fin_lake.local.commands:env",
     "replay": "fin_lake.local.replay.commands:replay",
+    "query": "fin_lake.operations.query_command:query",
 }
 
 
 class _Commands(click.Group):
-    """The commands defined here, and the local stack's, which are imported when asked for."""
+    """The commands defined here, and others, which are imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_LOCAL, *super().list_commands(ctx)]
+        return [*_ELSEWHERE, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LOCAL:
-            module, _, attribute = _LOCAL[cmd_name].partition(":")
+        if cmd_name in _ELSEWHERE:
+            module, _, attribute = _ELSEWHERE[cmd_name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
             return command
         return super().get_command(ctx, cmd_name)

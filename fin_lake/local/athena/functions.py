@@ -117,7 +117,8 @@ def _known_kinds() -> frozenset[type]:
                  "position(a in b)", "array_agg(a order by b)", "listagg(a, ',') within group (order by b)",
                  "a like b escape 'c'", "lag(a) ignore nulls over (order by b)", "a at time zone 'UTC'",
                  "current_time", "approx_percentile(a, 0.5)", "interval '1' day", "array[1]", "row(1, 2)",
-                 "grouping(a)", "percent_rank() over ()", "a[1]", "json_object('a' value 1)"):  # fmt: skip
+                 "grouping(a)", "percent_rank() over ()", "a[1]", "date_trunc('month', a)",
+                 "lower(to_hex(a))", "date_add('day', 1, a)", "date_diff('day', a, b)", "json_object('a' value 1)"):  # fmt: skip
         found |= {type(node) for node in sqlglot.parse_one(text, dialect=Trino).find_all(exp.Func)}
     return frozenset(found)
 
@@ -207,7 +208,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
             whole, _, fraction = value.name.lstrip("+-").partition(".")
             precision, scale = max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction)
         to.set("expressions", [exp.DataTypeParam(this=_number(one)) for one in (precision, scale)])
-    if type(node) is exp.Cast and to.this in _TEXTS and not literal:
+    if type(node) is exp.Cast and to.this in _TEXTS and not (literal and value.is_string):
         return _call("tr_varchar", value)
     if type(node) is exp.Cast and to.this in _WHOLE and literal and "e" in value.name.lower():
         node.set("this", _call("round", value))
@@ -281,7 +282,7 @@ def _is_list(node: exp.Expr) -> bool:
     inner = node.unnest()
     if isinstance(inner, exp.Anonymous):
         return inner.name.lower() in _LISTS
-    return isinstance(inner, (exp.Array, exp.ArrayAgg, exp.SortArray, exp.ArraySort, exp.Split))
+    return isinstance(inner, (exp.Array, exp.ArrayAgg, exp.ArraySort, exp.Split))
 
 
 def _is_map(node: exp.Expr) -> bool:
@@ -352,6 +353,7 @@ _NODES: Final[Mapping[type, Callable[[Any], exp.Expr]]] = {
     exp.Concat: _concat,
     exp.DPipe: _pipe,
     exp.Reverse: _reverse,
+    exp.Normalize: lambda node: _call("nfc_normalize", node.this),
     exp.ArraySize: _cardinality,
     exp.ArrayMax: lambda node: _call("tr_array_max", node.this),
     exp.ArrayMin: lambda node: _call("tr_array_min", node.this),

@@ -126,14 +126,14 @@ class _Walk:
 def _of_where(query: exp.Select) -> Iterator[exp.Expr]:
     where = query.args.get("where")
     if where is not None:
-        yield from _parts(where.this)
+        yield from strict_parts(where.this)
 
 
 def _of_inner_joins(query: exp.Select) -> Iterator[exp.Expr]:
     for join in query.args.get("joins") or ():
         condition = join.args.get("on")
         if condition is not None and not join.side and join.kind in ("", "INNER"):
-            yield from _parts(condition)
+            yield from strict_parts(condition)
 
 
 def _of_left_join(query: exp.Select, alias: str) -> Iterator[exp.Expr]:
@@ -141,13 +141,14 @@ def _of_left_join(query: exp.Select, alias: str) -> Iterator[exp.Expr]:
     for join in query.args.get("joins") or ():
         condition = join.args.get("on")
         if condition is not None and join.side == "LEFT" and join.this.alias_or_name == alias:
-            yield from _parts(condition)
+            yield from strict_parts(condition)
 
 
-def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
+def strict_parts(condition: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the parts of a condition, joined by AND, that no row passes because a value is null."""
     inner = condition.unnest()
     if isinstance(inner, exp.And):
-        yield from itertools.chain.from_iterable(_parts(one) for one in inner.flatten())
+        yield from itertools.chain.from_iterable(strict_parts(one) for one in inner.flatten())
     elif all(isinstance(node, _STRICT) for node in inner.walk()) and inner.find(exp.Column):
         yield inner
 
@@ -162,7 +163,7 @@ def _through(query: exp.Select, given: list[exp.Expr]) -> list[exp.Expr]:
     return [
         one
         for one in passing
-        if all(_columns(one) <= columns for columns in fixed) and next(_parts(one), None) is not None
+        if all(_columns(one) <= columns for columns in fixed) and next(strict_parts(one), None) is not None
     ]
 
 

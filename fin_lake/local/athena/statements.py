@@ -16,7 +16,7 @@ from fin_lake.local.athena.metastore import TableName
 from fin_lake.local.athena.results import Result, StatementType, counted, done
 from fin_lake.local.athena.select import explain, select
 from fin_lake.local.athena.show import describe, show
-from fin_lake.local.athena.words import Words
+from fin_lake.local.athena.words import Words, with_parameters
 
 if TYPE_CHECKING:
     from fin_lake.local.athena.session import Session
@@ -50,7 +50,8 @@ def execute(session: Session, statement: Statement) -> Result:
         It is wrong, or cannot be carried out; worded as Athena words it.
     """
     try:
-        return _dispatch(session, statement, Words(statement.sql)).with_scanned(session.scanned_bytes)
+        words = Words(with_parameters(statement.sql, statement.parameters))
+        return _dispatch(session, statement, words).with_scanned(session.scanned_bytes)
     except duckdb.Error as error:
         raise duckdb_errors.explain(error) from error
 
@@ -63,11 +64,11 @@ def _dispatch(session: Session, statement: Statement, words: Words) -> Result:
 
 
 def _select(session: Session, statement: Statement, words: Words) -> Result:
-    return select(session, _parsed(words.text, statement))
+    return select(session, translation.parse(words.text))
 
 
 def _insert(session: Session, statement: Statement, words: Words) -> Result:
-    return write.insert(session, _as(exp.Insert, _parsed(words.text, statement)))
+    return write.insert(session, _as(exp.Insert, translation.parse(words.text)))
 
 
 def _alter(session: Session, _: Statement, words: Words) -> Result:
@@ -106,7 +107,7 @@ def _create(session: Session, statement: Statement, words: Words) -> Result:
     replace = words.take("OR", "REPLACE")
     if words.take("VIEW"):
         return ddl.create_view(session, words, replace=replace)
-    tree = _as(exp.Create, _parsed(words.text, statement))
+    tree = _as(exp.Create, translation.parse(words.text))
     if replace or tree.kind != "TABLE":
         raise unsupported(words.text[:60])
     if tree.expression is not None:
@@ -125,7 +126,7 @@ def _drop(session: Session, _: Statement, words: Words) -> Result:
 
 
 def _change_rows(session: Session, statement: Statement, words: Words) -> Result:
-    tree = _parsed(words.text, statement)
+    tree = translation.parse(words.text)
     name = session.name_of(tree.this)
     if not session.metastore.require(name).is_iceberg:
         raise QueryFailed(
@@ -141,12 +142,12 @@ def _explain(session: Session, statement: Statement, words: Words) -> Result:
     analyze = words.take("ANALYZE")
     if words.begins("(", "FORMAT") or words.begins("(", "TYPE"):
         words.parenthesized()  # there is one plan, and it is text
-    return explain(session, _parsed(words.rest, statement), analyze=analyze)
+    return explain(session, translation.parse(words.rest), analyze=analyze)
 
 
 def _unload(session: Session, statement: Statement, words: Words) -> Result:
     words.expect("UNLOAD")
-    query = _parsed(words.parenthesized(), statement)
+    query = translation.parse(words.parenthesized())
     words.expect("TO")
     location = words.string()
     given = {}
@@ -164,7 +165,7 @@ def _optimize(session: Session, _: Statement, words: Words) -> Result:
     where = None
     if words.take("WHERE"):
         where = translation.parse(f"DELETE FROM t WHERE {words.rest}").args["where"].this  # noqa: S608
-    session.engine.iceberg.optimize(_iceberg(session, name), where)
+    session.engine.iceberg.optimize(session, _iceberg(session, name), where)
     return done("OPTIMIZE")
 
 
@@ -191,10 +192,6 @@ def _iceberg(session: Session, name: TableName) -> TableName:
     if not session.metastore.require(name).is_iceberg:
         raise QueryFailed(f"NOT_SUPPORTED: {name} is not an Iceberg table")
     return name
-
-
-def _parsed(sql: str, statement: Statement) -> exp.Expr:
-    return translation.bind_parameters(translation.parse(sql), statement.parameters)
 
 
 def _as(kind: type[_Tree], tree: exp.Expr) -> _Tree:

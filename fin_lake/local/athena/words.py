@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from sqlglot.dialects import Trino
@@ -188,3 +189,29 @@ class Words:
         if self.ended:
             raise self.mismatch("identifier")
         return self._next().text
+
+
+def with_parameters(sql: str, parameters: Sequence[str]) -> str:
+    """Return a statement with its question marks replaced.
+
+    Parameters
+    ----------
+    parameters : sequence of str
+        SQL literals, one for each question mark.
+
+    Raises
+    ------
+    QueryFailed
+        They are more or fewer than the question marks.
+    """
+    marks = [token for token in _DIALECT.tokenize(sql) if token.token_type is TokenType.PLACEHOLDER]
+    if len(marks) != len(parameters):
+        raise QueryFailed(
+            "INVALID_PARAMETER_USAGE: line 1:1: Incorrect number of parameters: "
+            f"expected {len(marks)} but found {len(parameters)}"
+        )
+    parts, at = [], 0
+    for mark, parameter in zip(marks, parameters, strict=True):
+        parts += [sql[at : mark.start], parameter]
+        at = mark.end + 1
+    return "".join([*parts, sql[at:]])
