@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from fin_lake.local.athena import translation
 from fin_lake.local.athena.errors import QueryFailed, unsupported
@@ -34,7 +34,7 @@ class Rows:
     """A query's rows, computed and kept in a temporary table."""
 
     relation: str
-    columns: Sequence[tuple[str, duckdb.DuckDBPyType]]
+    columns: Sequence[tuple[str, DuckDBPyType]]
     count: int
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fin_lake.local.athena import types
 
 if TYPE_CHECKING:
-    import duckdb
+    from duckdb.sqltypes import DuckDBPyType
 
 Row = Sequence[str | None]
 
@@ -34,7 +34,7 @@ class ResultColumn:
     case_sensitive: bool = False
 
     @classmethod
-    def of(cls, name: str, type_: duckdb.DuckDBPyType) -> ResultColumn:
+    def of(cls, name: str, type_: DuckDBPyType) -> ResultColumn:
         """Return the column for a type of DuckDB's."""
         found = types.athena_column(type_)
         return cls(name, found.name, found.precision, found.scale, found.case_sensitive)
@@ -134,7 +134,7 @@ def lines(statement: StatementType, substatement: str, column: str, values: Sequ
 
 
 def rendered(
-    rows: Sequence[Sequence[Any]], columns: Sequence[duckdb.DuckDBPyType]
+    rows: Sequence[Sequence[Any]], columns: Sequence[DuckDBPyType]
 ) -> Iterator[list[str | None]]:
     """Yield the rows with each value as Athena prints it."""
     for row in rows:

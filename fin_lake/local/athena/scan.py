@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from fin_lake.local.athena.errors import unsupported
 from fin_lake.local.athena.metastore import Format, GlueTable
@@ -21,7 +21,7 @@ _LARGEST_LINE: Final = 64 * 1024 * 1024
 _CTRL_A: Final = "\x01"
 """Hive's separator of fields where a table names none."""
 
-Typed = Sequence[tuple[str, duckdb.DuckDBPyType]]
+Typed = Sequence[tuple[str, DuckDBPyType]]
 
 
 def scan(table: GlueTable, paths: Sequence[Path]) -> str:

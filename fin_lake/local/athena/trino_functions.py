@@ -36,7 +36,7 @@ TRINO_FUNCTIONS: Final = frozenset(
     parse_datetime parse_duration parse_presto_data_size percent_rank pi position pow power qdigest_agg
     quantile_at_value quarter radians degrees rand random rank reduce reduce_agg regexp_count regexp_extract
     regexp_extract_all regexp_like regexp_position regexp_replace regexp_split regr_intercept regr_slope regress
-    rename repeat replace reverse rgb round row row_number rpad rtrim second sequence session sha1 sha256 sha512
+    repeat replace reverse rgb round row row_number rpad rtrim second sequence session sha1 sha256 sha512
     shuffle sign simplify_geometry sin sinh skewness slice soundex split split_part split_to_map
     split_to_multimap spooky_hash_v2_32 spooky_hash_v2_64 sqrt st_area starts_with stddev stddev_pop
     stddev_samp strpos substr substring sum tan tanh tdigest_agg timestamp_objectid timezone_hour

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import duckdb
+from duckdb.sqltypes import DuckDBPyType
 from sqlglot import exp
 
 from fin_lake.local.athena import types
@@ -173,7 +173,7 @@ def _fitted(session: Session, table: GlueTable, rows: Rows, listed: Sequence[str
     return Rows(relation, columns, rows.count)
 
 
-def _stored(column: tuple[str, duckdb.DuckDBPyType]) -> str:
+def _stored(column: tuple[str, DuckDBPyType]) -> str:
     name, type_ = column
     return f"CAST({quote_name(name)} AS {types.storable(type_)})"
 
