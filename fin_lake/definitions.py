@@ -6,10 +6,13 @@ The web server, the daemon, the command line and the tests all call :func:`build
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
+from fin_lake.analytics.project import PROJECT
+from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
@@ -21,11 +24,13 @@ from fin_lake.settings import Settings, load_settings
 from fin_lake.tables import ASSET_CLASSES
 
 EXTRACT_JOB: Final = "extract"
+MAINTENANCE_JOB: Final = "maintain_analytics"
 
 
 def build_definitions(
     settings: Settings,
     *,
+    dbt_project: Path = PROJECT,
     resources: Mapping[str, Any] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
@@ -35,24 +40,35 @@ def build_definitions(
     ----------
     settings : Settings
         Of this installation.
+    dbt_project : Path, optional
+        The folder of the models.
     resources : mapping, optional
         Resources to put in the place of the platform's own, by key.
     loggers : mapping, optional
         Loggers beside Dagster's own.
     """
     lake = Lake(settings)
+    maintenance = dg.AssetSelection.assets(MAINTENANCE)
     return dg.Definitions(
         assets=[
-            build(asset_class, settings)
-            for asset_class in ASSET_CLASSES
-            for build in (build_raw_asset, build_processed_assets, build_market_asset)
+            *(
+                build(asset_class, settings)
+                for asset_class in ASSET_CLASSES
+                for build in (build_raw_asset, build_processed_assets, build_market_asset)
+            ),
+            *build_analytics_assets(settings, dbt_project),
         ],
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all(),
-                description="Fetch hours, clean them, and store them in S3 and PostgreSQL",
-            )
+                selection=dg.AssetSelection.all() - maintenance,
+                description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
+            ),
+            dg.define_asset_job(
+                MAINTENANCE_JOB,
+                selection=maintenance,
+                description="Compact the models' tables on Athena",
+            ),
         ],
         resources={
             "s3_raw": S3RawIOManager(lake),

@@ -1,4 +1,4 @@
-"""The automated pipeline in this process: hours from the APIs to S3 and PostgreSQL.
+"""The automated pipeline in this process: hours from the APIs to S3, PostgreSQL and the models on Athena.
 
 The same Dagster job that the UI launches, run here and recorded in the same instance, month by
 month: a month is what Alpha Vantage sends in one answer, and it bounds the memory of a long range.
@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import dagster as dg
 
+from fin_lake.analytics.project import load_manifest, models
 from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import Settings
-from fin_lake.tables import AssetClass
+from fin_lake.tables import TABLES_BY_ASSET, AssetClass
 
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
@@ -46,11 +47,31 @@ class TableReport:
 
 
 @dataclass(slots=True)
+class ModelReport:
+    """A model that was built: rows of its table, if it is one whose rows are counted, and seconds."""
+
+    rows: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class ModelTests:
+    """How many of the models' tests passed, warned and failed."""
+
+    passed: int = 0
+    warned: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
 class ExtractReport:
-    """What an extract did, by table, and what it could not do."""
+    """What an extract did, by table and model, and what it could not do."""
 
     hours: HourRange
     tables: dict[str, TableReport] = field(default_factory=dict)
+    models: dict[str, ModelReport] = field(default_factory=dict)
+    tests: ModelTests = field(default_factory=ModelTests)
+    warnings: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -89,9 +110,10 @@ def extract(
     asset_classes: Sequence[AssetClass],
     *,
     instance: dg.DagsterInstance,
+    analytics: bool = True,
     progress: Progress = lambda _made, _doing: None,
 ) -> ExtractReport:
-    """Fetch, keep and clean hours, in this process.
+    """Fetch, keep and clean hours, and build the models on them, in this process.
 
     Parameters
     ----------
@@ -101,20 +123,26 @@ def extract(
         Which of them.
     instance : DagsterInstance
         Where the materializations are recorded.
+    analytics : bool
+        Whether to build the models.
     progress : callable, optional
         Told of every hour of a table that was made.
 
     Returns
     -------
     ExtractReport
-        Sums by table, and every failure; a failure in one month does not stop the others.
+        Sums by table and model, and every failure; a failure in one month does not stop the others.
     """
     started = time.monotonic()
     # one event a materialized hour, one write a batch: singly they cost more than the data
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_A_WRITE)
     definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
     job = definitions.resolve_job_def(EXTRACT_JOB)
-    selection = [key for key in job.asset_layer.executable_asset_keys if key.path[-1] in asset_classes]
+    selection = [
+        key
+        for key in job.asset_layer.executable_asset_keys
+        if (key.path[-1] in asset_classes if key.to_user_string() in TABLES_BY_ASSET else analytics)
+    ]
     report = ExtractReport(hours)
     for part in hours.by_month():
         result = job.execute_in_process(
@@ -130,9 +158,13 @@ def extract(
     return report
 
 
-def tables_made(asset_classes: Sequence[AssetClass]) -> int:
-    """Return how many tables an hour is made in, for the length of a progress bar."""
-    return 4 * len(asset_classes)
+def tables_made(asset_classes: Sequence[AssetClass], *, analytics: bool = True) -> int:
+    """Return in how many tables and models an hour is made, for the length of a progress bar."""
+    try:
+        built = len(models(load_manifest())) if analytics else 0
+    except FinLakeError:  # told of when they are to be built
+        built = 0
+    return 4 * len(asset_classes) + built
 
 
 def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
@@ -145,16 +177,36 @@ def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
             step = str(event.step_key).replace("__", "/")
             report.failures.append(f"{step}: {_cause(error)}")
     for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
-            report.failures.append(
-                f"{evaluation.asset_key.to_user_string()}: {evaluation.description}:\n"
-                + "\n".join(_texts(evaluation.metadata.get("failures")))
-            )
+        _add_check(report, evaluation)
+
+
+def _add_check(report: ExtractReport, evaluation: dg.AssetCheckEvaluation) -> None:
+    name, metadata = evaluation.asset_key.to_user_string(), evaluation.metadata
+    is_warning = evaluation.severity is dg.AssetCheckSeverity.WARN
+    if name not in TABLES_BY_ASSET or "unique_id" in metadata:  # a test of dbt's
+        if evaluation.passed:
+            report.tests.passed += 1
+        elif is_warning:
+            report.tests.warned += 1
+            rows = _number(metadata.get("dagster_dbt/failed_row_count"))
+            report.warnings.append(f"{name}: {rows} rows do not pass {evaluation.check_name}")
+        else:
+            report.tests.failed += 1  # the step's failure says which
+    elif not evaluation.passed:
+        report.failures.append(
+            f"{name}: {evaluation.description}:\n" + "\n".join(_texts(metadata.get("failures")))
+        )
 
 
 def _add_hour(report: ExtractReport, materialization: dg.AssetMaterialization) -> None:
-    table = report.tables.setdefault(materialization.asset_key.to_user_string(), TableReport())
-    metadata = materialization.metadata
+    name, metadata = materialization.asset_key.to_user_string(), materialization.metadata
+    if name not in TABLES_BY_ASSET:
+        rows, seconds = metadata.get("dagster/row_count"), metadata.get("Execution Duration")
+        report.models[name] = ModelReport(
+            None if rows is None else _number(rows), 0.0 if seconds is None else float(str(seconds.value))
+        )
+        return
+    table = report.tables.setdefault(name, TableReport())
     table.hours += 1
     table.rows += _number(metadata.get("dagster/partition_row_count"))
     table.size += _number(metadata.get("bytes"))

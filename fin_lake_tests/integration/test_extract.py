@@ -35,7 +35,7 @@ SESSION_DAY = hours("2023-01-04T00", 24)
 
 def run(settings: Settings, span: HourRange, asset_classes=ASSET_CLASSES) -> ExtractReport:
     with open_instance(settings) as instance:
-        return extract(settings, span, asset_classes, instance=instance)
+        return extract(settings, span, asset_classes, instance=instance, analytics=False)
 
 
 def query(settings: Settings, sql: str, *parameters):
@@ -135,7 +135,7 @@ def test_postgres_parquet_and_json_hold_the_same_rows(stack_settings: Settings):
 def test_a_closed_exchange_costs_no_request_and_says_so(stack_settings: Settings):
     night = hours("2023-01-05T03", 2)
     with open_instance(stack_settings) as instance:
-        report = extract(stack_settings, night, ["stocks"], instance=instance)
+        report = extract(stack_settings, night, ["stocks"], instance=instance, analytics=False)
         event = instance.get_latest_materialization_event(_key("processed", "stocks"))
     assert report.failures == []
     assert stored(stack_settings, "raw/") == {}
@@ -151,7 +151,7 @@ def _key(*parts: str) -> dg.AssetKey:
 
 def test_materializations_carry_counts_objects_preview_and_schema(stack_settings: Settings):
     with open_instance(stack_settings) as instance:
-        extract(stack_settings, HourRange.of(AT), ["stocks"], instance=instance)
+        extract(stack_settings, HourRange.of(AT), ["stocks"], instance=instance, analytics=False)
         event = instance.get_latest_materialization_event(_key("processed", "stocks"))
     made = event.asset_materialization
     assert made.partition == hour_key(AT)
@@ -165,7 +165,7 @@ def test_materializations_carry_counts_objects_preview_and_schema(stack_settings
 
 def test_a_month_costs_one_request_a_symbol(stack_settings: Settings):
     with open_instance(stack_settings) as instance:
-        extract(stack_settings, hours("2023-01-10T00", 48), ["stocks"], instance=instance)
+        extract(stack_settings, hours("2023-01-10T00", 48), ["stocks"], instance=instance, analytics=False)
         event = instance.get_latest_materialization_event(_key("raw", "stocks"))
     assert event.asset_materialization.metadata["requests"].value == {"alpha_vantage": 4, "yahoo": 4}
 
@@ -174,7 +174,7 @@ def test_a_month_costs_one_request_a_symbol(stack_settings: Settings):
 def test_alpha_vantages_refusal_does_not_fail_an_hour_that_yahoo_serves(stack_settings, fault, kind):
     fault("alpha_vantage", kind, times=0)
     with open_instance(stack_settings) as instance:
-        report = extract(stack_settings, HourRange.of(AT), ["stocks"], instance=instance)
+        report = extract(stack_settings, HourRange.of(AT), ["stocks"], instance=instance, analytics=False)
         event = instance.get_latest_materialization_event(_key("raw", "stocks"))
     assert report.failures == []
     assert parquet(stack_settings, PROCESSED["stocks"], AT)["source"].unique().to_list() == ["yahoo"]

@@ -123,6 +123,8 @@ def _relation(session: Session, node: exp.Table, wanted: Sequence[exp.Expr]) -> 
         raise QueryFailed(f"NOT_SUPPORTED: {table.name} is not an Iceberg table, it has no versions")
     if dollar:
         return _view(session, _about(session, table, about))
+    if session.schema_only:
+        return _view(session, scan(table, []))
     placed = session.engine.partitions.objects(session.cursor, table, wanted)
     session.add_scanned(sum(one.object.size for one in placed))
     paths = session.objects.local([one.object for one in placed], [one.folder for one in placed])

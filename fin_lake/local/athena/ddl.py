@@ -109,6 +109,7 @@ def create_view(session: Session, words: Words, *, replace: bool) -> Result:
     if existing is not None and not (existing.is_view and replace):
         kind = "View" if existing.is_view else "Table"
         raise QueryFailed(f"TABLE_ALREADY_EXISTS: line 1:1: {kind} already exists: 'awsdatacatalog.{name}'")
+    session.schema_only = True
     tree = translation.parse(sql)
     query = translation.to_duckdb(session.bind(tree))
     described = session.cursor.execute(f"SELECT * FROM ({query}) LIMIT 0").description  # noqa: S608

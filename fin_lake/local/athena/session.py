@@ -90,6 +90,8 @@ class Session:
         self.cursor = cursor
         self.database = database
         self.scanned_bytes = 0
+        self.schema_only = False
+        """Whether tables are bound without their rows: a view needs to know its columns only."""
         self._scan_limit = scan_limit
         self._relations = 0
 

@@ -17,7 +17,7 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.transforms import (
     BucketTransform,
@@ -209,6 +209,10 @@ class IcebergTables:
                 raise QueryFailed(f"TABLE_NOT_FOUND: line 1:15: Table '{full}' does not exist")
             session.cursor.register(relation, getattr(table.inspect, about)())
             return relation
+        if session.schema_only:
+            sql = self.select(table, [])
+            session.cursor.execute(f"CREATE TEMP VIEW {quote_name(relation)} AS {sql}")
+            return relation
         snapshot = _snapshot(session, table, node)
         filter_ = row_filter(table.schema(), wanted)
         scan = table.scan(row_filter=filter_, snapshot_id=snapshot)
@@ -377,7 +381,8 @@ class IcebergTables:
         self.commit(name, lambda table: maintenance.vacuum(self._objects, table))
 
     def _schema(self, schema: pa.Schema) -> Schema:
-        return self._catalog._convert_schema_if_needed(schema)  # noqa: SLF001 - assigns the numbers of fields
+        # by the numbers of fields a partition spec names its columns
+        return assign_fresh_schema_ids(self._catalog._convert_schema_if_needed(schema))  # noqa: SLF001
 
 
 def _arrow(session: Session, sql: str) -> pa.Table:

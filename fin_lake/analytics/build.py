@@ -1,0 +1,63 @@
+"""``dbt build`` for a step of Dagster's: what was selected, for the hours of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator
+from dagster_dbt.asset_utils import get_subset_selection_for_context
+
+from fin_lake.analytics.events import DagsterEvent, EventTranslation
+from fin_lake.analytics.lock import tables_to_itself
+from fin_lake.analytics.project import Manifest
+from fin_lake.analytics.runner import run_dbt
+from fin_lake.analytics.tables import LakeTables
+from fin_lake.settings import Settings
+
+_EVERYTHING: Final = "fqn:*"
+
+
+def build(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    project: Path,
+    manifest: Manifest,
+    translator: DagsterDbtTranslator,
+    variables: Mapping[str, str],
+) -> Iterator[DagsterEvent]:
+    """Build the models that a step is for, in one invocation of dbt; yield what was built and tested.
+
+    Parameters
+    ----------
+    manifest, translator
+        Those from which the step's assets were made.
+    variables : mapping
+        dbt's ``--vars``.
+
+    Raises
+    ------
+    dagster.Failure
+        A model or a test failed; what depends on it was skipped.
+    FinLakeError
+        dbt could not run at all: see :func:`fin_lake.analytics.runner.run_dbt`.
+    """
+    translation = EventTranslation(context, manifest, translator, LakeTables(settings))
+    command = ["build", *_selection(context, manifest, translator), "--vars", json.dumps(dict(variables))]
+    context.log.info("dbt %s", " ".join(command))
+    with tables_to_itself(settings, context.log.info):
+        for event in run_dbt(settings, project, command, known=manifest["nodes"]):
+            yield from translation.of(event)
+    translation.raise_failures()
+
+
+def _selection(
+    context: dg.AssetExecutionContext, manifest: Manifest, translator: DagsterDbtTranslator
+) -> list[str]:
+    chosen, indirect = get_subset_selection_for_context(
+        context, manifest, _EVERYTHING, None, None, translator, None
+    )
+    return [*chosen, *(["--indirect-selection", indirect] if indirect else [])]

@@ -1,0 +1,231 @@
+"""dbt's models as assets: a small project, run by Dagster on the stack's Athena."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import dagster as dg
+import pytest
+
+from fin_lake.analytics.lock import tables_to_itself
+from fin_lake.analytics.project import load_manifest
+from fin_lake.analytics.runner import run_dbt
+from fin_lake.definitions import EXTRACT_JOB, MAINTENANCE_JOB, build_definitions
+from fin_lake.operations.athena import Athena
+from fin_lake.operations.instance import open_instance
+from fin_lake.partitions import HourRange, hour_key
+from fin_lake.settings import Settings
+from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.dbt_projects import prepared_project
+
+pytestmark = pytest.mark.stack
+HOUR = hours("2023-01-03T15")
+MODELS = ("staging/bars", "aggregations/daily", "reports/summary")
+DAILY = "models/aggregations/aggregations_daily.sql"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project, prepared; tests leave it as it is."""
+    return prepared_project(tmp_path_factory.mktemp("dbt") / "project")
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Settings) -> Settings:
+    """The stack, with a bucket and a Glue database of these tests' own."""
+    client = boto3.client("s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS)
+    client.create_bucket(Bucket="test-analytics")
+    return stack.model_copy(update={"bucket": "test-analytics", "glue_database": "test_analytics"})
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(settings) as instance:
+        yield instance
+
+
+def key(text: str) -> dg.AssetKey:
+    return dg.AssetKey(text.split("/"))
+
+
+def build(
+    settings: Settings,
+    project: Path,
+    instance: dg.DagsterInstance,
+    span: HourRange = HOUR,
+    assets: tuple[str, ...] = MODELS,
+) -> dg.ExecuteInProcessResult:
+    job = build_definitions(settings, dbt_project=project).resolve_job_def(EXTRACT_JOB)
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[key(asset) for asset in assets],
+        tags={
+            "dagster/asset_partition_range_start": span.first_key,
+            "dagster/asset_partition_range_end": span.last_key,
+        },
+        raise_on_error=False,
+    )
+
+
+def built(result: dg.ExecuteInProcessResult) -> dict[str, list[dg.AssetMaterialization]]:
+    """Return the materializations by asset."""
+    found: dict[str, list[dg.AssetMaterialization]] = {}
+    for event in result.get_asset_materialization_events():
+        made = event.step_materialization_data.materialization
+        found.setdefault(made.asset_key.to_user_string(), []).append(made)
+    return found
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = result.get_step_failure_events()
+    return str(event.step_failure_data.error.message)
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[str | None, ...]]:
+    return list(Athena(settings).run(sql).rows())
+
+
+def test_an_hour_is_built_tested_and_described(settings, tiny, instance, capsys):
+    result = build(settings, tiny, instance)
+    assert result.success
+    made = built(result)
+    assert {name: [each.partition for each in events] for name, events in made.items()} == {
+        name: [hour_key(HOUR.start)] for name in MODELS
+    }
+    metadata = made["aggregations/daily"][0].metadata
+    assert metadata["unique_id"].value == "model.tiny.aggregations_daily"
+    assert metadata["dagster/row_count"].value == 3
+    assert metadata["files"].value == 1
+    assert metadata["bytes"].value > 0
+    assert metadata["Execution Duration"].value > 0
+    columns = [(column.name, column.type) for column in metadata["dagster/column_schema"].value.columns]
+    assert columns[:2] == [("symbol", "string"), ("price", "double")]
+    assert "dagster/row_count" not in made["staging/bars"][0].metadata, "a view is not counted"
+    assert "OK created sql view model" in capsys.readouterr().err, "dbt's lines are the run's log"
+
+
+def test_tests_are_checks_with_the_rows_that_fail_and_the_sql_that_finds_them(settings, tiny, instance):
+    found = checks(build(settings, tiny, instance))
+    assert {name: each.passed for name, each in found.items()} == {
+        "unique_aggregations_daily_symbol": True,
+        "not_null_aggregations_daily_symbol": True,
+        "prices_are_low": False,
+    }
+    warned = found["prices_are_low"]
+    assert warned.severity is dg.AssetCheckSeverity.WARN
+    assert warned.metadata["dagster_dbt/failed_row_count"].value == 1
+    assert "from" in warned.metadata["compiled_sql"].value
+    assert "aggregations_daily" in warned.metadata["compiled_sql"].value
+
+
+def test_a_range_of_hours_is_one_invocation_for_all_of_them(settings, tiny, instance):
+    day = hours("2023-01-04T00", 24)
+    result = build(settings, tiny, instance, day)
+    made = built(result)
+    assert {name: len(events) for name, events in made.items()} == dict.fromkeys(MODELS, 24)
+    assert {each.partition for each in made["reports/summary"]} == {hour_key(hour) for hour in day}
+    assert len({each.metadata["invocation_id"].value for events in made.values() for each in events}) == 1
+    assert rows(settings, "select start_hour, end_hour from reports_summary") == [
+        ("2023-01-04 00:00:00", "2023-01-05 00:00:00")
+    ]
+
+
+def test_a_later_run_in_the_same_process_has_its_own_hours(settings, tiny, instance):
+    for span in (HOUR, hours("2023-01-05T10")):
+        assert build(settings, tiny, instance, span).success
+    assert rows(settings, "select start_hour from reports_summary") == [("2023-01-05 10:00:00",)]
+
+
+def test_a_part_of_the_models_can_be_built_alone(settings, tiny, instance):
+    assert build(settings, tiny, instance).success
+    result = build(settings, tiny, instance, assets=("aggregations/daily",))
+    assert list(built(result)) == ["aggregations/daily"]
+    assert len(checks(result)) == 3
+
+
+def test_a_failing_test_is_a_failed_check_and_what_is_downstream_is_not_built(settings, tmp_path, instance):
+    twice = (
+        "select 'AAPL' as symbol, 1.0 as price, '' as start_hour, '' as end_hour from (values 1, 2) as t (x)"
+    )
+    project = prepared_project(tmp_path / "project", {DAILY: twice + " -- {{ ref('stg_bars') }}"})
+    result = build(settings, project, instance)
+    assert not result.success
+    assert list(built(result)) == ["staging/bars", "aggregations/daily"]
+    failed = checks(result)["unique_aggregations_daily_symbol"]
+    assert not failed.passed
+    assert failed.severity is dg.AssetCheckSeverity.ERROR
+    assert failed.metadata["dagster_dbt/failed_row_count"].value == 1
+    assert "test unique_aggregations_daily_symbol: Got 1 result" in failure(result)
+
+
+def test_a_failing_model_fails_the_step_with_its_name_and_athenas_message(settings, tmp_path, instance):
+    project = prepared_project(
+        tmp_path / "project", {DAILY: "select nonsense as symbol, 1 as price from {{ ref('stg_bars') }}"}
+    )
+    result = build(settings, project, instance)
+    assert list(built(result)) == ["staging/bars"]
+    said = failure(result)
+    assert "model aggregations_daily" in said
+    assert "COLUMN_NOT_FOUND" in said
+    assert "nonsense" in said
+    assert "4 nodes were skipped" in said
+
+
+def test_a_run_that_is_interrupted_stops_the_statement_that_runs(settings, tmp_path):
+    endless = """
+        select 'A' as symbol, count(*) as price, '' as start_hour, '' as end_hour
+        from unnest(sequence(1, 10000)) as a (x) cross join unnest(sequence(1, 10000)) as b (y)
+        cross join unnest(sequence(1, 10000)) as c (z)
+        where x * y + z % 7 = 3 -- {{ ref('stg_bars') }}
+    """
+    project = prepared_project(tmp_path / "project", {DAILY: endless})
+    events = run_dbt(settings, project, ["build"], known=load_manifest(project)["nodes"])
+    assert next(event.node.name for event in events if event.name == "NodeFinished") == "stg_bars"
+    time.sleep(0.5)  # let the endless statement start
+    started = time.monotonic()
+    events.close()
+    assert time.monotonic() - started < 10
+    assert not [thread for thread in threading.enumerate() if thread.name == "dbt"]
+
+
+def test_maintenance_compacts_the_tables_that_are_there(settings, tiny, instance):
+    settings = settings.model_copy(update={"glue_database": "test_maintenance"})
+    build(settings, tiny, instance, assets=("staging/bars", "aggregations/daily"))
+    athena = Athena(settings)
+    for symbol in ("A", "B", "C"):
+        athena.run(f"insert into aggregations_daily values ('{symbol}', 1.0, '', '')")
+    job = build_definitions(settings, dbt_project=tiny).resolve_job_def(MAINTENANCE_JOB)
+    result = job.execute_in_process(instance=instance)
+    ((made,),) = built(result).values()
+    (record,) = made.metadata["tables"].records
+    assert record.data["table"] == "aggregations_daily"
+    assert record.data["rows"] == 6
+    assert (made.metadata["files_before"].value, made.metadata["files_after"].value) == (4, 1)
+    assert rows(settings, "select count(*) from aggregations_daily") == [("6",)]
+
+
+def test_two_runs_take_turns_at_the_same_tables_and_not_at_others(settings: Settings):
+    other = settings.model_copy(update={"glue_database": "another"})
+    told, entered = [], threading.Event()
+
+    def second() -> None:
+        with tables_to_itself(settings, told.append):
+            entered.set()
+
+    with tables_to_itself(settings, told.append):
+        thread = threading.Thread(target=second)
+        thread.start()
+        with tables_to_itself(other, told.append):
+            assert not entered.wait(0.5)
+    thread.join(10)
+    assert entered.is_set()
+    assert len(told) == 1
+    assert "waiting" in told[0]
