@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from boto3.session import Session
+from botocore.config import Config
 
 
 @contextmanager
@@ -23,15 +24,19 @@ def shared_clients() -> Iterator[None]:
     with the same credentials and the same configuration. The environment, from which boto3 takes
     what it is not told, must not change within the context.
     """
+    sessions: dict[Hashable, Session] = {}
     made: dict[Hashable, Any] = {}
     making = threading.Lock()
     create: Callable[..., Any] = Session.client
 
     def client(session: Session, service_name: str, *args: Any, **options: Any) -> Any:
-        key = _identity(session, service_name, args, options)
+        identity = _identity(session)
+        key = (identity, service_name, _text(args), _text(sorted(options.items())))
         with making:
             if key not in made:
-                made[key] = create(session, service_name, *args, **options)
+                # of one session, which reads boto3's own descriptions of AWS once for all services
+                equal = sessions.setdefault(identity, session)
+                made[key] = create(equal, service_name, *args, **options)
             return made[key]
 
     Session.client = client  # type: ignore[method-assign, assignment]
@@ -41,20 +46,17 @@ def shared_clients() -> Iterator[None]:
         Session.client = create  # type: ignore[method-assign]
 
 
-def _identity(
-    session: Session, service: str, args: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[Hashable, ...]:
+def _identity(session: Session) -> Hashable:
     credentials = session.get_credentials()
     return (
-        service,
         session.region_name,
         session.profile_name,
         credentials.get_frozen_credentials() if credentials else None,
-        tuple(map(_text, args)),
-        tuple(sorted((name, _text(value)) for name, value in options.items())),
     )
 
 
 def _text(value: Any) -> str:
     """Return a text that is equal for equal options: botocore's ``Config`` compares by identity."""
-    return repr(sorted(vars(value).items()) if hasattr(value, "__dict__") else value)
+    if isinstance(value, (list, tuple)):
+        return repr([_text(each) for each in value])
+    return repr(sorted(vars(value).items()) if isinstance(value, Config) else value)

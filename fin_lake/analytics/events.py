@@ -117,6 +117,8 @@ class EventTranslation:
 
     def _log(self, event: DbtEvent) -> None:
         info = event.raw["info"]
+        if event.name == "LogTestResult" and info["level"] == "info":
+            return  # a test that passed is an event of its own, and each line costs a write
         if text := info["msg"].strip():
             self._context.log.log(_LEVELS.get(info["level"], logging.INFO), text)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from fin_lake.lake.layout import dataset_prefix
 from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW, ColumnType, Table
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def table_inputs(bucket: str) -> Iterator[Any]:
 
 
 def _table_input(name: str, table: Table, form: str, bucket: str) -> Any:
-    folder = f"{table.lake_prefix}/{form}" if len(table.formats) > 1 else table.lake_prefix
-    location = f"s3://{bucket}/{folder}/"
+    location = f"s3://{bucket}/{dataset_prefix(table, form)}".rstrip("/") + "/"
     as_text = form == "json"
     columns = [
         {

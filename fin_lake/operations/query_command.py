@@ -44,9 +44,7 @@ def query(sql: str, layout: str | None, parameters: tuple[str, ...], database: s
         raise FinLakeError("there is no SQL to run", 'give a statement: fin-lake query "show tables"')
     console = Console()
     with Console(stderr=True).status("running") as spinner:
-        answer = Athena(load_settings()).run(
-            text, parameters, database=database, progress=lambda state: spinner.update(state)
-        )
+        answer = Athena(load_settings()).run(text, parameters, database=database, progress=spinner.update)
     chosen = layout or ("table" if console.is_terminal else "csv")
     if chosen == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -65,8 +63,8 @@ def _print_table(console: Console, answer: Answer) -> None:
     if answer.columns and (rows or answer.columns[0].name != "rows"):
         table = Table()
         for column in answer.columns:
-            justify = "right" if column.type.startswith(_NUMBERS) else "left"
-            table.add_column(column.name, justify=justify, overflow="fold")
+            number = column.type.startswith(_NUMBERS)
+            table.add_column(column.name, justify="right" if number else "left", overflow="fold")
         for row in rows[:_SHOWN]:
             table.add_row(*("" if value is None else value for value in row))
         console.print(table, markup=False)

@@ -58,19 +58,21 @@ class AthenaApi:
             "GetQueryExecution": self._get,
             "BatchGetQueryExecution": self._get_many,
             "ListQueryExecutions": self._list,
-            "StopQueryExecution": self._stop,
+            "StopQueryExecution": _quiet(lambda asked: executions.stop(asked["QueryExecutionId"])),
             "GetQueryResults": self._results,
             "GetQueryRuntimeStatistics": self._statistics,
             "GetWorkGroup": lambda asked: {"WorkGroup": groups.get(asked["WorkGroup"])},
             "ListWorkGroups": self._list_groups,
-            "CreateWorkGroup": lambda asked: _nothing(groups.create(asked)),
-            "UpdateWorkGroup": lambda asked: _nothing(groups.update(asked)),
-            "DeleteWorkGroup": lambda asked: _nothing(groups.delete(asked["WorkGroup"])),
+            "CreateWorkGroup": _quiet(groups.create),
+            "UpdateWorkGroup": _quiet(groups.update),
+            "DeleteWorkGroup": _quiet(lambda asked: groups.delete(asked["WorkGroup"])),
             "CreatePreparedStatement": self._prepare,
             "UpdatePreparedStatement": self._prepare,
             "GetPreparedStatement": self._prepared,
             "ListPreparedStatements": self._list_prepared,
-            "DeletePreparedStatement": self._forget,
+            "DeletePreparedStatement": _quiet(
+                lambda asked: groups.forget(asked["WorkGroup"], asked["StatementName"])
+            ),
             "GetDataCatalog": self._catalog,
             "ListDataCatalogs": lambda _: {
                 "DataCatalogsSummary": [{"CatalogName": "AwsDataCatalog", "Type": "GLUE"}]
@@ -121,9 +123,6 @@ class AthenaApi:
         ids = self._executions.ids(asked.get("WorkGroup") or PRIMARY)
         return _page(asked, ids, "QueryExecutionIds")
 
-    def _stop(self, asked: Request) -> Answer:
-        return _nothing(self._executions.stop(asked["QueryExecutionId"]))
-
     def _results(self, asked: Request) -> Answer:
         start = _position(asked)
         return self._executions.rows(asked["QueryExecutionId"], start, asked.get("MaxResults") or 0)
@@ -157,9 +156,6 @@ class AthenaApi:
         shown = ("StatementName", "LastModifiedTime")
         found = [{key: one[key] for key in shown} for one in self._groups.all_prepared(asked["WorkGroup"])]
         return _page(asked, found, "PreparedStatements")
-
-    def _forget(self, asked: Request) -> Answer:
-        return _nothing(self._groups.forget(asked["WorkGroup"], asked["StatementName"]))
 
     def _catalog(self, asked: Request) -> Answer:
         if asked["Name"].lower() != CATALOG:
@@ -213,7 +209,7 @@ def _metadata(table: GlueTable) -> Answer:
 
 def _page(asked: Request, items: list[Any], name: str) -> Answer:
     start, size = _position(asked), asked.get("MaxResults") or _BATCH
-    answer = {name: items[start : start + size]}
+    answer: Answer = {name: items[start : start + size]}
     if start + size < len(items):
         answer["NextToken"] = str(start + size)
     return answer
@@ -226,5 +222,11 @@ def _position(asked: Request) -> int:
     return int(token)
 
 
-def _nothing(_: None) -> Answer:
-    return {}
+def _quiet(do: Callable[[Request], None]) -> Callable[[Request], Answer]:
+    """Return an operation that answers with nothing."""
+
+    def carry_out(asked: Request) -> Answer:
+        do(asked)
+        return {}
+
+    return carry_out

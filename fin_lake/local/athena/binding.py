@@ -59,7 +59,8 @@ def _is_free(table: exp.Table) -> bool:
 
 def _is_common(table: exp.Table) -> bool:
     """Return whether a name is that of a common table expression that can be seen from where it stands."""
-    name, below = table.name.lower(), table
+    name = table.name.lower()
+    below: exp.Expr = table
     within: exp.Expr | None = table
     while within is not None:
         seen: Sequence[exp.Expr] = ()

@@ -80,10 +80,7 @@ def properties(tree: exp.Create) -> dict[str, str | list[str]]:
 
 def with_no_data(tree: exp.Create) -> bool:
     """Return whether CREATE TABLE AS is to write no row."""
-    holder = tree.args.get("properties")
-    return bool(holder) and any(
-        isinstance(one, exp.WithDataProperty) and one.args.get("no") for one in holder.expressions
-    )
+    return any(one.args.get("no") for one in tree.find_all(exp.WithDataProperty))
 
 
 def column_definitions(definitions: Sequence[exp.Expr]) -> tuple[Columns, dict[str, str]]:
@@ -123,7 +120,8 @@ def definition(tree: exp.Create) -> Definition:
     reader = _Clauses()
     for clause in tree.args["properties"].expressions if tree.args.get("properties") else ():
         reader.read(clause)
-    keys, key_comments = (), {}
+    keys: Columns = ()
+    key_comments: dict[str, str] = {}
     iceberg = reader.parameters.get("table_type", "").lower() == "iceberg"
     if not iceberg:
         keys, key_comments = column_definitions(reader.partitioned)

@@ -7,47 +7,100 @@ from typing import Final
 
 import duckdb
 
-from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.trino_functions import TRINO_FUNCTIONS
+from fin_lake.local.athena.errors import QueryFailed
 
-_OURS: Final = re.compile(r"([A-Z][A-Z_]{5,}: .*)")
-_COLUMN: Final = re.compile(r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"')
-_FUNCTION: Final = re.compile(r"Function with name \"?(\w+)\"? (?:does not exist|is not in the catalog)")
-_LINE: Final = re.compile(r"LINE (\d+):")
+RAISED: Final = "athena:"
+"""What stands before Athena's own words in an error that the macros and functions raise."""
+_RAISED: Final = re.compile(RAISED + r"([A-Z_]+: .*?)(?:' to (?:INT8|TINYINT)\b.*)?$", re.DOTALL)
+_PLACE: Final = "line 1:1"
+_PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (
+            r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"',
+            "COLUMN_NOT_FOUND: {place}: Column '{0}' cannot be resolved",
+        ),
+        (r'Referenced table "([^"]+)" not found', "COLUMN_NOT_FOUND: {place}: Column '{0}' cannot be resolved"),
+        (r'Ambiguous reference to column name "([^"]+)"', "AMBIGUOUS_NAME: {place}: Column '{0}' is ambiguous"),
+        (
+            r'column "([^"]+)" must appear in the GROUP BY clause',
+            "EXPRESSION_NOT_AGGREGATE: {place}: '{0}' must be an aggregate expression or appear in GROUP BY clause",
+        ),
+        (
+            r"(WHERE|GROUP BY) clause cannot contain (?:aggregates|window)",
+            "EXPRESSION_NOT_SCALAR: {place}: {0} clause cannot contain aggregations, window functions or grouping"
+            " operations",
+        ),
+        (
+            r"Table with name (\S+) does not exist",
+            "TABLE_NOT_FOUND: {place}: Table '{0}' does not exist",
+        ),
+        (
+            r"More than one row returned by a subquery",
+            "SUBQUERY_MULTIPLE_ROWS: Scalar sub-query has returned multiple rows",
+        ),
+        (
+            r"Could not convert string '(.*)' to (\w+)",
+            "INVALID_CAST_ARGUMENT: Cannot cast '{0}' to {type}",
+        ),
+        (
+            r'invalid (date|timestamp) field format: "(.*?)"',
+            "INVALID_CAST_ARGUMENT: Value cannot be cast to {0}: {1}",
+        ),
+        (
+            r"Set operations can only apply to expressions with the same number of result columns",
+            "TYPE_MISMATCH: {place}: UNION query has different number of fields",
+        ),
+        (
+            r"Map keys must be unique",
+            "INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed",
+        ),
+        (
+            r"Overflow in (\w+) of INT\d+ \((.*)\)",
+            "NUMERIC_VALUE_OUT_OF_RANGE: {0} overflow: {1}",
+        ),
+        (
+            r"with value (\S+) can't be cast because the value is out of range for the destination type (\w+)",
+            "INVALID_CAST_ARGUMENT: Out of range for {type}: {0}",
+        ),
+        (
+            r"No function matches the given name and argument types '(\S+?)\((.*)\)'",
+            "TYPE_MISMATCH: {place}: Unexpected parameters ({1}) for function {0}",
+        ),
+    )
+)
+_TYPES: Final = {"INT8": "TINYINT", "INT16": "SMALLINT", "INT32": "INT", "INT64": "BIGINT", "BOOL": "BOOLEAN"}
+_KINDS: Final[tuple[tuple[type[duckdb.Error], str], ...]] = (
+    (duckdb.InterruptException, "QUERY_CANCELLED: "),
+    (duckdb.OutOfMemoryException, "EXCEEDED_LOCAL_MEMORY_LIMIT: "),
+    (duckdb.ConversionException, "INVALID_CAST_ARGUMENT: "),
+    (duckdb.OutOfRangeException, "NUMERIC_VALUE_OUT_OF_RANGE: "),
+    (duckdb.BinderException, "SYNTAX_ERROR: {place}: "),
+    (duckdb.ParserException, "SYNTAX_ERROR: {place}: "),
+    (duckdb.CatalogException, "SYNTAX_ERROR: {place}: "),
+    (duckdb.InvalidInputException, "INVALID_FUNCTION_ARGUMENT: "),
+)
 
 
 def explain(error: duckdb.Error) -> QueryFailed:
-    """Return the failure that Athena would report."""
+    """Return the failure that Athena would report.
+
+    Its place is always ``line 1:1``: DuckDB knows that in its own SQL alone.
+    """
     text = str(error).strip()
+    if raised := _RAISED.search(text):
+        return QueryFailed(raised[1])
     first = text.split("\n", 1)[0]
-    line = found[1] if (found := _LINE.search(text)) else "1"
-    place = f"line {line}:1"
-    if ours := _OURS.search(first):
-        return QueryFailed(ours[1])
-    if column := _COLUMN.search(first):
-        name = (column[1] or column[2]).lower()
-        return QueryFailed(f"COLUMN_NOT_FOUND: {place}: Column '{name}' cannot be resolved")
-    if function := _FUNCTION.search(first):
-        name = function[1].lower()
-        if name in TRINO_FUNCTIONS:
-            return unsupported(f"the function {name}")
-        return QueryFailed(f"FUNCTION_NOT_FOUND: {place}: Function '{name}' not registered")
-    return QueryFailed(f"{_kind(error, first)}{first.partition(': ')[2] or first}")
+    for pattern, words in _PATTERNS:
+        if found := pattern.search(first):
+            return QueryFailed(_filled(words, found))
+    kind = next((words for type_, words in _KINDS if isinstance(error, type_)), "GENERIC_USER_ERROR: ")
+    return QueryFailed(kind.format(place=_PLACE) + (first.partition(": ")[2] or first))
 
 
-def _kind(error: duckdb.Error, first: str) -> str:
-    match error:
-        case duckdb.InterruptException():
-            return "QUERY_CANCELLED: "
-        case duckdb.OutOfMemoryException():
-            return "EXCEEDED_LOCAL_MEMORY_LIMIT: "
-        case duckdb.ConversionException():
-            return "INVALID_CAST_ARGUMENT: "
-        case duckdb.OutOfRangeException():
-            return "NUMERIC_VALUE_OUT_OF_RANGE: "
-        case duckdb.BinderException() if "GROUP BY" in first:
-            return "EXPRESSION_NOT_AGGREGATE: line 1:1: "
-        case duckdb.BinderException() | duckdb.ParserException() | duckdb.CatalogException():
-            return "SYNTAX_ERROR: line 1:1: "
-        case _:
-            return "GENERIC_USER_ERROR: "
+def _filled(words: str, found: re.Match[str]) -> str:
+    parts = [one for one in found.groups() if one is not None]
+    type_ = _TYPES.get(parts[-1], parts[-1]) if parts else ""
+    if words.startswith(("COLUMN", "AMBIGUOUS", "TABLE", "EXPRESSION_NOT_AGGREGATE")):
+        parts = [one.lower() for one in parts]
+    return words.format(*parts, place=_PLACE, type=type_)

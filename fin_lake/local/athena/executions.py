@@ -279,7 +279,7 @@ def described(one: Execution) -> dict[str, Any]:
             "Retryable": False,
             "ErrorMessage": str(one.error),
         }
-    statistics = {
+    statistics: dict[str, Any] = {
         "EngineExecutionTimeInMillis": round(1000 * (ended - (one.started or ended))),
         "DataScannedInBytes": result.scanned_bytes if result else 0,
         "TotalExecutionTimeInMillis": round(1000 * (ended - one.submitted)),

@@ -93,8 +93,8 @@ def write(session: Session, rows: Rows, target: Target) -> Written:
         return Written([], [])
     with _folder(session) as folder:
         if not target.keys:
-            files = _copy(session, rows, target, folder / "data")
-            return Written(_upload(session, dict.fromkeys(files, target.location)), [])
+            file = _copy(session, rows, target, folder / "data")
+            return Written(_upload(session, {file: target.location}), [])
         return _write_partitions(session, rows, target, folder)
 
 
@@ -106,24 +106,22 @@ def _write_partitions(session: Session, rows: Rows, target: Target, folder: Path
     ).fetchall()
     if len(values) > MOST_PARTITIONS:
         raise too_many_partitions("HIVE", target.location)
-    # by number, since DuckDB's names of folders are not Hive's
-    numbered = ", ".join(
-        f"({', '.join(['NULL' if one is None else quote_text(one) for one in row])}, {number})"
-        for number, row in enumerate(values)
-    )
-    names = ", ".join(quote_name(f"__key_{index}") for index in range(len(target.keys)))
-    same = " AND ".join(
-        f"CAST(r.{quote_name(key)} AS VARCHAR) IS NOT DISTINCT FROM p.{quote_name(f'__key_{index}')}"
-        for index, key in enumerate(target.keys)
-    )
-    joined = f"{relation} AS r JOIN (VALUES {numbered}) AS p({names}, __partition) ON {same}"
-    _copy(session, rows, target, folder / "data", source=joined, by="__partition")
-    placed, partitions = {}, []
+    placed: dict[Path, str] = {}
+    partitions = []
     for number, row in enumerate(values):
+        # one by one: DuckDB names folders in its own way, and writes no JSON into several
+        same = " AND ".join(
+            f"CAST({quote_name(key)} AS VARCHAR) IS NOT DISTINCT FROM {_literal(value)}"
+            for key, value in zip(target.keys, row, strict=True)
+        )
         location = f"{target.location.rstrip('/')}/{partition_folder(target.keys, row)}"
         partitions.append(Partition(tuple(one or NULL_PARTITION for one in row), location))
-        placed |= dict.fromkeys((folder / "data" / f"__partition={number}").iterdir(), location)
+        placed[_copy(session, rows, target, folder / f"data-{number}", where=same)] = location
     return Written(_upload(session, placed), partitions)
+
+
+def _literal(value: str | None) -> str:
+    return "NULL" if value is None else quote_text(value)
 
 
 def too_many_partitions(kind: str, location: str) -> QueryFailed:
@@ -136,17 +134,14 @@ def too_many_partitions(kind: str, location: str) -> QueryFailed:
     )
 
 
-def _copy(
-    session: Session, rows: Rows, target: Target, to: Path, *, source: str = "", by: str = ""
-) -> list[Path]:
-    """Let DuckDB write files, and return them unless they are partitioned."""
+def _copy(session: Session, rows: Rows, target: Target, to: Path, *, where: str = "true") -> Path:
+    """Let DuckDB write a file, and return it."""
     body = ", ".join(f"{expression} AS {quote_name(name)}" for expression, name in target.columns)
-    if by:
-        body += f", {by}"
-    options = _options(target) + (f", PARTITION_BY ({by})" if by else "")
-    select = f"SELECT {body} FROM {source or quote_name(rows.relation)}"  # noqa: S608
-    session.cursor.execute(f"COPY ({select}) TO {quote_text(str(to))} ({options})")
-    return [] if by else [to]
+    select = f"SELECT {body} FROM {quote_name(rows.relation)} WHERE {where}"  # noqa: S608
+    suffix = "" if target.format is Format.PARQUET else ".gz"
+    file = to.with_name(to.name + suffix)
+    session.cursor.execute(f"COPY ({select}) TO {quote_text(str(file))} ({_options(target)})")
+    return file
 
 
 def _options(target: Target) -> str:
@@ -171,8 +166,7 @@ def _options(target: Target) -> str:
 def _upload(session: Session, placed: dict[Path, str]) -> list[str]:
     """Put files into folders, under names that no other statement gives."""
     addresses = {
-        file: f"{location.rstrip('/')}/{uuid.uuid4()}{'' if file.suffix == '.parquet' else file.suffix}"
-        for file, location in placed.items()
+        file: f"{location.rstrip('/')}/{uuid.uuid4()}{file.suffix}" for file, location in placed.items()
     }
     session.objects.write_files(addresses.items())
     return list(addresses.values())

@@ -22,6 +22,7 @@ from fin_lake.local.athena.errors import QueryFailed
 
 _MARK: Final = "athena\u00b7"
 """Put before a function's name while parsing, so that sqlglot does not know it."""
+_PARAMETER: Final = "p"
 _KEPT: Final = frozenset(
     [
         "CAST",
@@ -67,6 +68,12 @@ _NAME_TOKENS: Final = frozenset(
 )
 
 
+class _Trino(Trino):
+    """Trino's dialect, but subscripts stay as written: sqlglot would count them from 0."""
+
+    INDEX_OFFSET = 0
+
+
 def parse(sql: str) -> exp.Expr:
     """Return the tree of one statement.
 
@@ -87,16 +94,18 @@ def parse(sql: str) -> exp.Expr:
         if tokens and tokens[0].token_type == TokenType.HIVE_TOKEN_STREAM:
             trees = dialect.parser(error_level=ErrorLevel.RAISE).parse(tokens, sql)
         else:
-            parser = AthenaTrinoParser(error_level=ErrorLevel.RAISE, dialect=Trino())
+            parser = AthenaTrinoParser(error_level=ErrorLevel.RAISE, dialect=_Trino())
             trees = parser.parse(_prepared(tokens), sql)
     except ParseError as error:
         raise _syntax_error(error) from error
     except TokenError as error:
-        raise QueryFailed(f"SYNTAX_ERROR: line 1:1: {error}") from error
+        raise QueryFailed(f"line 1:1: {error}") from error
     statements = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
     if len(statements) != 1:
         got = "Query is empty" if not statements else f"Only one sql statement is allowed. Got: {sql}"
-        raise QueryFailed(f"SYNTAX_ERROR: line 1:1: {got}")
+        raise QueryFailed(f"line 1:1: {got}")
+    if isinstance(statements[0], exp.Command):
+        raise QueryFailed(f"line 1:1: mismatched input '{statements[0].name[:40]}'")
     return _unmarked(statements[0])
 
 
@@ -146,7 +155,8 @@ def _present(node: exp.Expr) -> list[str]:
 
 def _number(node: exp.Placeholder) -> int:
     """Return which question mark a placeholder is, from 1; 0 if none."""
-    return int(node.name) if node.name.isdigit() else 0
+    number = node.name.removeprefix(_PARAMETER)
+    return int(number) if number.isdigit() else 0
 
 
 def _prepared(tokens: list[Token]) -> list[Token]:
@@ -155,10 +165,10 @@ def _prepared(tokens: list[Token]) -> list[Token]:
     marks = 0
     for index, token in enumerate(tokens):
         if token.token_type == TokenType.PLACEHOLDER:
-            # the tree does not keep the order of the text: each mark carries its number, as in :1
+            # the tree does not keep the order of the text: each mark carries its number, as in :p1
             marks += 1
             prepared.append(_token(TokenType.COLON, ":", token))
-            prepared.append(_token(TokenType.NUMBER, str(marks), token))
+            prepared.append(_token(TokenType.VAR, f"{_PARAMETER}{marks}", token))
             continue
         if (
             index + 1 < len(tokens)
@@ -183,7 +193,10 @@ def _is_call(token: Token, before: Token | None) -> bool:
 
 
 def _unmarked(tree: exp.Expr) -> exp.Expr:
-    for node in tree.find_all(exp.Anonymous, exp.Identifier):
+    for node in tree.find_all(exp.Anonymous, exp.Identifier, exp.Bracket):
+        if isinstance(node, exp.Bracket):
+            node.set("offset", 1)
+            continue
         name = node.this
         if isinstance(name, str):
             plain = name.removeprefix(_MARK)
@@ -200,5 +213,5 @@ def _syntax_error(error: ParseError) -> QueryFailed:
     line, end = found.get("line", 1), found.get("col", 1)
     column = max(int(end) - len(text) + 1, 1)
     return QueryFailed(
-        f"SYNTAX_ERROR: line {line}:{column}: mismatched input '{text or '<EOF>'}'. {found.get('description', '')}"
+        f"line {line}:{column}: mismatched input '{text or '<EOF>'}'. {found.get('description', '')}"
     )

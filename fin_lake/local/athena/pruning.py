@@ -100,7 +100,8 @@ class _Walk:
     def _visit_branches(self, scope: Scope, operation: exp.SetOperation, given: list[exp.Expr]) -> None:
         names = operation.named_selects
         for branch in scope.set_operation_scopes:
-            own = branch.expression.named_selects
+            query = branch.expression
+            own = query.named_selects if isinstance(query, exp.Query) else []
             usable: list[exp.Expr] = []
             if not _cuts(operation) and "*" not in (*names, *own) and len(own) == len(names):
                 renamed = {a.lower(): exp.column(b) for a, b in zip(names, own, strict=True)}

@@ -133,9 +133,7 @@ def lines(statement: StatementType, substatement: str, column: str, values: Sequ
     return Result(statement, substatement, (ResultColumn(column, "string"),), [[value] for value in values])
 
 
-def rendered(
-    rows: Sequence[Sequence[Any]], columns: Sequence[DuckDBPyType]
-) -> Iterator[list[str | None]]:
+def rendered(rows: Sequence[Sequence[Any]], columns: Sequence[DuckDBPyType]) -> Iterator[list[str | None]]:
     """Yield the rows with each value as Athena prints it."""
     for row in rows:
         yield [types.render(value, type_) for value, type_ in zip(row, columns, strict=True)]

@@ -101,7 +101,7 @@ def _columns(session: Session, words: Words) -> Result:
 def _create_view(_: Session, table: GlueTable) -> Result:
     if not table.is_view:
         raise QueryFailed(f"NOT_SUPPORTED: line 1:1: Relation '{table.name}' is a table, not a view")
-    sql, _ = table.view()
+    sql = table.view()[0]
     text = [f"CREATE VIEW {table.name} AS", *sql.splitlines()]
     return lines(StatementType.UTILITY, "SHOW_CREATE_VIEW", "Create View", text)
 

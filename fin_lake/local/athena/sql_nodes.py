@@ -9,7 +9,8 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
-SCALAR_PARTS: Final = ("key", "value")
+ENTRY: Final = ("key", "value")
+"""The fields of an entry of a map."""
 
 
 def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
@@ -91,7 +92,9 @@ def template(sql: str) -> Callable[..., exp.Expr]:
     def fill(*arguments: exp.Expr) -> exp.Expr:
         values = {f"__argument_{at}": one for at, one in enumerate(arguments, 1)}
         return parsed().transform(
-            lambda node: values[node.name].copy() if isinstance(node, exp.Column) and node.name in values else node
+            lambda node: (
+                values[node.name].copy() if isinstance(node, exp.Column) and node.name in values else node
+            )
         )
 
     return fill

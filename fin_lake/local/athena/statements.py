@@ -63,11 +63,11 @@ def _dispatch(session: Session, statement: Statement, words: Words) -> Result:
     raise QueryFailed(f"Queries of this type are not supported: {words.text[:60]}")
 
 
-def _select(session: Session, statement: Statement, words: Words) -> Result:
+def _select(session: Session, _: Statement, words: Words) -> Result:
     return select(session, translation.parse(words.text))
 
 
-def _insert(session: Session, statement: Statement, words: Words) -> Result:
+def _insert(session: Session, _: Statement, words: Words) -> Result:
     return write.insert(session, _as(exp.Insert, translation.parse(words.text)))
 
 
@@ -125,7 +125,7 @@ def _drop(session: Session, _: Statement, words: Words) -> Result:
     return ddl.drop(session, words, view=False)
 
 
-def _change_rows(session: Session, statement: Statement, words: Words) -> Result:
+def _change_rows(session: Session, _: Statement, words: Words) -> Result:
     tree = translation.parse(words.text)
     name = session.name_of(tree.this)
     if not session.metastore.require(name).is_iceberg:
@@ -137,7 +137,7 @@ def _change_rows(session: Session, statement: Statement, words: Words) -> Result
     return counted(StatementType.DML, tree.key.upper(), count)
 
 
-def _explain(session: Session, statement: Statement, words: Words) -> Result:
+def _explain(session: Session, _: Statement, words: Words) -> Result:
     words.expect("EXPLAIN")
     analyze = words.take("ANALYZE")
     if words.begins("(", "FORMAT") or words.begins("(", "TYPE"):
@@ -145,7 +145,7 @@ def _explain(session: Session, statement: Statement, words: Words) -> Result:
     return explain(session, translation.parse(words.rest), analyze=analyze)
 
 
-def _unload(session: Session, statement: Statement, words: Words) -> Result:
+def _unload(session: Session, _: Statement, words: Words) -> Result:
     words.expect("UNLOAD")
     query = translation.parse(words.parenthesized())
     words.expect("TO")

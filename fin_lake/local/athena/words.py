@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from sqlglot.dialects import Trino
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from fin_lake.local.athena.errors import QueryFailed
 from fin_lake.local.athena.metastore import TableName
@@ -18,10 +18,10 @@ _OPENING: Final = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING: Final = (TokenType.R_PAREN, TokenType.R_BRACKET)
 
 
-class _WordByWord(Trino):
+class _WordByWord(Trino):  # type: ignore[misc]  # sqlglot's dialects are compiled
     """Athena's words, each by itself: its own dialect takes what follows SHOW or UNLOAD as one text."""
 
-    class Tokenizer(Trino.Tokenizer):
+    class Tokenizer(Trino.Tokenizer):  # type: ignore[misc]
         IDENTIFIERS: ClassVar[list[str]] = ['"', "`"]
         COMMANDS: ClassVar[set[TokenType]] = set()
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
@@ -182,8 +182,9 @@ class Words:
         )
 
     def _next(self) -> Token:
+        token: Token = self._tokens[self._at]
         self._at += 1
-        return self._tokens[self._at - 1]
+        return token
 
     def _next_text(self) -> str:
         if self.ended:

@@ -182,7 +182,7 @@ def _require_names(query: exp.Expr) -> None:
     while isinstance(query, exp.SetOperation):
         query = query.this.unnest()
     for position, one in enumerate(query.expressions if isinstance(query, exp.Select) else (), start=1):
-        if not one.alias_or_name and not one.is_star:
+        if not isinstance(one, (exp.Alias, exp.Column, exp.Dot, exp.Star)):
             raise QueryFailed(
                 f"COLUMN_NAME_NOT_SPECIFIED: line 1:1: Column name not specified at position {position}"
             )

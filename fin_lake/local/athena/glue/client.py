@@ -51,7 +51,8 @@ class GlueClient:
             return _with_times(self._catalog.call(operation, request))
         except ApiError as error:
             told = {"Error": {"Code": error.code, "Message": str(error)}}
-            raise self.exceptions.from_code(error.code)(told, operation) from None
+            kind: Any = self.exceptions.from_code(error.code)
+            raise kind(told, operation) from None
 
 
 class _Paginator:

@@ -89,9 +89,9 @@ class _Buffer(io.BytesIO):
         self._cached = cached
         self._failed = False
 
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        self._failed = kind is not None
-        super().__exit__(kind, *rest)
+    def __exit__(self, *raised: object) -> None:
+        self._failed = raised[0] is not None
+        self.close()
 
     def close(self) -> None:
         if not self.closed and not self._failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -29,7 +28,10 @@ def row_filter(schema: Schema, conditions: Iterable[exp.Expr]) -> iceberg.Boolea
         On the table's columns, unqualified. Those that cannot be said are left out.
     """
     found = [made for one in conditions if (made := _filter(schema, one)) is not None]
-    return functools.reduce(iceberg.And, found, iceberg.AlwaysTrue())
+    whole: iceberg.BooleanExpression = iceberg.AlwaysTrue()
+    for one in found:
+        whole = iceberg.And(whole, one)
+    return whole
 
 
 def _filter(schema: Schema, node: exp.Expr) -> iceberg.BooleanExpression | None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _FEW: Final = 50
 """Up to so many values of the source are looked for one by one; beyond, by their range."""
 _SOURCE_ROW: Final = "__source_row"
+# pyiceberg's own annotations know the names of its models' fields only
+_AT_LEAST: Final[Any] = iceberg.GreaterThanOrEqual
+_AT_MOST: Final[Any] = iceberg.LessThanOrEqual
+_ONE_OF: Final[Any] = iceberg.In
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,10 @@ def change(tables: IcebergTables, session: Session, table: Table, tree: exp.Expr
     files = {row[0] for row in _rows(session, f"SELECT DISTINCT __file FROM {quote_name(touched)}")}  # noqa: S608
     count: int = _rows(session, f"SELECT count(*) FROM {quote_name(touched)}")[0][0]  # noqa: S608
     columns = ", ".join(quote_name(name) for name in names)
+    places = f"SELECT (__file, __row) FROM {quote_name(touched)}"  # noqa: S608
+    kept = f"__file IN (SELECT __file FROM {quote_name(touched)}) AND (__file, __row) NOT IN ({places})"  # noqa: S608
     parts = [
-        f"SELECT {columns} FROM {quote_name(target)} WHERE __file IN (SELECT __file FROM {quote_name(touched)})"  # noqa: S608
-        f" AND (__file, __row) NOT IN (SELECT (__file, __row) FROM {quote_name(touched)})",
+        f"SELECT {columns} FROM {quote_name(target)} WHERE {kept}",  # noqa: S608
         f"SELECT {columns} FROM {quote_name(touched)} WHERE NOT __gone",  # noqa: S608
     ]
     if wanted.unmatched:
@@ -136,20 +141,17 @@ def _inserted(wanted: _Change, target: str, names: Sequence[str]) -> str:
     alias = quote_name(wanted.target)
     branches = enumerate(wanted.unmatched)
     which = _case([(one.condition, str(index)) for index, one in branches], "-1")
-    values = [
-        _case(
-            [
-                (f"__which = {index}", (one.values or {}).get(name, "NULL"))
-                for index, one in enumerate(wanted.unmatched)
-            ],
-            "NULL",
-        )
-        + f" AS {quote_name(name)}"
-        for name in names
-    ]
+    values = []
+    for name in names:
+        given = [
+            (f"__which = {index}", (one.values or {}).get(name, "NULL"))
+            for index, one in enumerate(wanted.unmatched)
+        ]
+        values.append(f"{_case(given, 'NULL')} AS {quote_name(name)}")
     return (
         f"SELECT {which} AS __which, {', '.join(values)} FROM {wanted.source}"  # noqa: S608
-        f" WHERE __which >= 0 AND NOT EXISTS (SELECT 1 FROM {quote_name(target)} AS {alias} WHERE {wanted.on})"
+        f" WHERE __which >= 0 AND NOT EXISTS"
+        f" (SELECT 1 FROM {quote_name(target)} AS {alias} WHERE {wanted.on})"
     )
 
 
@@ -200,7 +202,8 @@ def _read_merge(session: Session, table: Table, bound: exp.Merge, alias: str) ->
         f" SELECT *, row_number() OVER () AS {_SOURCE_ROW} FROM ({inner})"
     )
     condition = bound.args["on"]
-    matched, unmatched = [], []
+    matched: list[_Clause] = []
+    unmatched: list[_Clause] = []
     for when in bound.args["whens"].expressions:
         if when.args.get("source"):
             raise unsupported("MERGE … WHEN NOT MATCHED BY SOURCE")
@@ -270,10 +273,12 @@ def _of_values(
     values = [_plain(row[0]) for row in rows]
     if len(values) > _FEW:
         low, high = _rows(session, f"SELECT min({sql}), max({sql}) FROM {source}")[0]  # noqa: S608
-        both = [(iceberg.GreaterThanOrEqual, _plain(low)), (iceberg.LessThanOrEqual, _plain(high))]
-        made: iceberg.BooleanExpression = iceberg.And(*(kind(column, limit) for kind, limit in both))
+        made: iceberg.BooleanExpression = iceberg.And(
+            _AT_LEAST(column, _plain(low)),
+            _AT_MOST(column, _plain(high)),
+        )
     elif values:
-        made = iceberg.In(column, values)
+        made = _ONE_OF(column, values)
     else:
         return iceberg.AlwaysFalse()
     try:

@@ -352,12 +352,12 @@ class IcebergTables:
 
         self.commit(name, change)
 
-    def set_properties(self, name: TableName, pairs: Mapping[str, str]) -> None:
+    def set_properties(self, name: TableName, pairs: Mapping[str, Any]) -> None:
         """Set table properties."""
 
         def set_(table: Table) -> None:
             with table.transaction() as transaction:
-                transaction.set_properties(**pairs)
+                transaction.set_properties(dict(pairs))
 
         self.commit(name, set_)
 
@@ -424,7 +424,7 @@ def _spec(schema: Schema, partitioning: Sequence[str]) -> PartitionSpec:
     for index, text in enumerate(partitioning):
         found = _TRANSFORM.fullmatch(text.strip())
         kind, first, second = found.groups() if found else ("identity", text.strip(), None)
-        column, size = (second, first) if first.isdigit() else (first, second)
+        column, size = (str(second), first) if first.isdigit() else (first, second)
         try:
             source = schema.find_field(column.lower())
         except ValueError as error:
