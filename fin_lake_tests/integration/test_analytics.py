@@ -12,13 +12,16 @@ import dagster as dg
 import pytest
 
 from fin_lake.analytics.lock import tables_to_itself
+from fin_lake.analytics.prepare import prepare
 from fin_lake.analytics.project import load_manifest
 from fin_lake.analytics.runner import run_dbt
 from fin_lake.definitions import EXTRACT_JOB, MAINTENANCE_JOB, build_definitions
 from fin_lake.operations.athena import Athena
+from fin_lake.operations.extract import extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import Settings
+from fin_lake.tables import ASSET_CLASSES
 from fin_lake_tests.conftest import CREDENTIALS, hours
 from fin_lake_tests.dbt_projects import prepared_project
 
@@ -210,6 +213,22 @@ def test_maintenance_compacts_the_tables_that_are_there(settings, tiny, instance
     assert record.data["rows"] == 6
     assert (made.metadata["files_before"].value, made.metadata["files_after"].value) == (4, 1)
     assert rows(settings, "select count(*) from aggregations_daily") == [("6",)]
+
+
+def test_an_extract_ends_with_the_models_on_its_hours(stack: Settings):
+    prepare()
+    with open_instance(stack) as instance:
+        report = extract(stack, HOUR, ASSET_CLASSES, instance=instance)
+        event = instance.get_latest_materialization_event(key("reports/daily_market_summary"))
+    assert report.failures == []
+    assert report.tables["processed/stocks"].hours == 1
+    layers = {name.partition("/")[0] for name in report.models}
+    assert layers == {"staging", "aggregations", "ml_features", "reports"}
+    assert report.models["aggregations/hourly_ohlcv"].rows >= 5
+    assert report.models["staging/stock_bars"].rows is None
+    assert report.tests.passed > 0
+    assert report.tests.failed == 0
+    assert event.asset_materialization.partition == hour_key(HOUR.start)
 
 
 def test_two_runs_take_turns_at_the_same_tables_and_not_at_others(settings: Settings):

@@ -81,6 +81,8 @@ _CASTS: Final = (
     # Java's Double.toString: plain from 10⁻³ to 10⁷, else with an exponent
     "athena_double_text(x) AS CASE WHEN x = 0 OR (abs(x) >= 1e-3 AND abs(x) < 1e7) THEN CAST(x AS VARCHAR)"
     " ELSE athena_number_text(CAST(x AS VARCHAR)) END",
+    "athena_interval_text(i) AS CAST(epoch_ms(i) // 86400000 AS VARCHAR) || ' ' ||"
+    " strftime(make_timestamp(CAST((epoch_ms(i) % 86400000) * 1000 AS BIGINT)), '%H:%M:%S.%g')",
     "athena_varchar(x) AS CASE typeof(x) WHEN 'VARCHAR' THEN CAST(x AS VARCHAR)"
     f" WHEN 'TIMESTAMP' THEN strftime(TRY_CAST(x AS TIMESTAMP), {_MILLIS})"
     f" WHEN 'TIMESTAMP WITH TIME ZONE' THEN strftime(timezone('UTC', TRY_CAST(x AS TIMESTAMPTZ)), {_MILLIS}) || ' UTC'"
@@ -90,8 +92,6 @@ _CASTS: Final = (
     " WHEN 'INTERVAL' THEN athena_interval_text(TRY_CAST(x AS INTERVAL))"
     " WHEN 'TIME' THEN CAST(x AS VARCHAR) || CASE WHEN CAST(x AS VARCHAR) LIKE '%.%' THEN '' ELSE '.000' END"
     " ELSE CAST(x AS VARCHAR) END",
-    "athena_interval_text(i) AS CAST(epoch_ms(i) // 86400000 AS VARCHAR) || ' ' ||"
-    " strftime(make_timestamp(CAST((epoch_ms(i) % 86400000) * 1000 AS BIGINT)), '%H:%M:%S.%g')",
     *(
         f"athena_{name.lower()}{suffix}(x) AS CASE WHEN typeof(x) {_DOUBLE} THEN {cast}(round(TRY_CAST(x AS DOUBLE)) AS {duckdb})"
         f" WHEN typeof(x) = 'VARCHAR' THEN CASE WHEN x IS NULL OR regexp_full_match(CAST(x AS VARCHAR), '[+-]?[0-9]+')"
@@ -161,8 +161,6 @@ _TEXTS: Final = (
     " lambda e: {'k': split_part(e, b, 1), 'v': CASE WHEN contains(e, b) THEN substr(e, strpos(e, b) + length(b))"
     " ELSE CAST(athena_fail('INVALID_FUNCTION_ARGUMENT: Key-value delimiter must appear exactly once in each entry."
     " Bad input: ''' || e || '''') AS VARCHAR) END}))",
-    "athena_split_to_multimap(s, a, b) AS athena_multimap(list_transform(string_split(s, a),"
-    " lambda e: {'k': split_part(e, b, 1), 'v': split_part(e, b, 2)}))",
     "athena_from_utf8(b) AS coalesce(TRY(decode(b)), athena_decode(b))",
     "athena_java_replacement(r) AS regexp_replace(regexp_replace(r, '\\\\(.)', '\\1', 'g'), '\\$(\\d)', '\\\\\\1', 'g')",
     "athena_regexp_extract(s, p, g) AS CASE WHEN regexp_matches(s, p) THEN regexp_extract(s, p, g) END",
@@ -251,6 +249,8 @@ _COLLECTIONS: Final = (
     "athena_map(l) AS map_from_entries(list_transform(athena_keys_of(l), lambda key: {'k': key, 'v': athena_first_of_key(l, key)}))",
     "athena_multimap(l) AS map_from_entries(list_transform(athena_keys_of(l), lambda key: {'k': key, 'v':"
     " list_transform(list_filter(l, lambda e: e.k = key), lambda e: e.v)}))",
+    "athena_split_to_multimap(s, a, b) AS athena_multimap(list_transform(string_split(s, a),"
+    " lambda e: {'k': split_part(e, b, 1), 'v': split_part(e, b, 2)}))",
     "athena_map_union(maps) AS athena_map(flatten(list_transform(maps, lambda m: list_transform(map_entries(m),"
     " lambda e: {'k': e.key, 'v': e.value}))))",
     "athena_map_value(m, k) AS m[k]",
