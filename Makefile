@@ -4,27 +4,28 @@ VENV   ?= .venv
 PORT   ?= 3000
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+MODELS := dbt_project/target/manifest.json
 UV     := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help extract dev up down test bench lint format pins
+.PHONY: help extract dev up down models test bench lint format pins
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-extract: $(READY) up ## fetch the latest closed hour into PostgreSQL and S3
+extract: $(MODELS) up ## fetch the latest closed hour into PostgreSQL and S3, and build the models
 	@$(BIN)/fin-lake extract
 
-dev: $(READY) up ## open Dagster's UI, with daemon, on http://127.0.0.1:$(PORT)
+dev: $(MODELS) up ## open Dagster's UI, with daemon, on http://127.0.0.1:$(PORT)
 	@eval "$$($(BIN)/fin-lake env)" && exec $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
-up: $(READY)     ## start the local stack: PostgreSQL, S3, market replay
+up: $(READY)     ## start the local stack: PostgreSQL, S3, Athena, market replay
 	@$(BIN)/fin-lake up
 
 down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
 	@$(BIN)/fin-lake down
 
-test: $(READY)   ## run every test, against a stack of its own
+test: $(MODELS)  ## run every test, against a stack of its own
 	@$(BIN)/python -m pytest
 
 bench: $(READY)  ## measure speed and memory, as ratios to the bare work
@@ -34,6 +35,7 @@ lint: $(READY)   ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@cd dbt_project && ../$(BIN)/sqlfluff lint --processes 2 --nocolor
 
 format: $(READY) ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -47,6 +49,12 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+models: $(MODELS) ## let dbt read its project again
+
+$(MODELS): $(READY) $(shell find dbt_project -type f -not -path '*/target/*' -not -path '*/logs/*')
+	@$(BIN)/python -m fin_lake.analytics.prepare
 	@touch $@
 
 pins: $(READY)   ## renew requirements.txt from setup.cfg

@@ -67,8 +67,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Hourly stock and crypto bars in an S3 lake and PostgreSQL.
 
-    Start with `fin-lake up`, which starts PostgreSQL, S3 and a recorded market on this machine, and
-    `fin-lake extract`, which fetches the latest closed hour.
+    Start with `fin-lake up`, which starts PostgreSQL, S3, Athena and a recorded market on this machine,
+    and `fin-lake extract`, which fetches the latest closed hour and builds the models on it.
     """
 
 
@@ -88,8 +88,9 @@ class _Hour(click.ParamType["dt.datetime"]):
 @click.option("--to", "end", type=_Hour(), help="End of the range, UTC, excluded.")
 @click.option("--stocks/--no-stocks", default=None, help="Stocks only, or all but stocks.")
 @click.option("--crypto/--no-crypto", default=None, help="Crypto only, or all but crypto.")
+@click.option("--analytics/--no-analytics", default=True, help="Whether to build the models on Athena.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def extract(
+def extract(  # noqa: PLR0913, PLR0917 - click passes options so
     hour: dt.datetime | None,
     start: dt.datetime | None,
     end: dt.datetime | None,
@@ -97,7 +98,7 @@ def extract(
     crypto: bool | None,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Fetch hours from the APIs, keep them in S3, clean them, and store them in PostgreSQL.
+    """Fetch hours from the APIs, keep them in S3, clean them, store them in PostgreSQL, build the models.
 
     Without options: the latest closed hour. The same hours may be extracted again at any time: raw
     keeps every attempt, everything else is replaced.
@@ -128,12 +129,14 @@ def extract(
         console.print(f"{hour_key(hours.end)} is not over yet: extracting {hours}")
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with open_instance(settings) as instance, _bar(console) as bar:
-        task = bar.add_task("starting", total=len(hours) * work.tables_made(chosen))
+        task = bar.add_task("starting", total=len(hours) * work.tables_made(chosen, analytics=analytics))
 
         def progress(made: int, doing: str) -> None:
             bar.update(task, advance=made, description=doing[:70] or None)
 
-        report = work.extract(settings, hours, chosen, instance=instance, progress=progress)
+        report = work.extract(
+            settings, hours, chosen, instance=instance, analytics=analytics, progress=progress
+        )
         bar.update(task, description="done" if report.succeeded else "done, with failures")
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=2))
@@ -184,13 +187,43 @@ def _show(console: Console, report: ExtractReport, bucket: str) -> None:
         )
     if report.tables:
         console.print(table)
+    _show_models(console, report)
     console.print(f"lake: s3://{bucket}/   PostgreSQL: schema market   runs: {', '.join(report.run_ids)}")
+    for warning in dict.fromkeys(report.warnings):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
     for failure in dict.fromkeys(report.failures):
         console.print(f"failed: {failure}", style="red", markup=False)
 
 
+def _show_models(console: Console, report: ExtractReport) -> None:
+    if not report.models:
+        return
+    tests = report.tests
+    table = RichTable(title=f"tests: {tests.passed} passed, {tests.warned} warned, {tests.failed} failed")
+    table.add_column("model")
+    for name in ("rows", "seconds"):
+        table.add_column(name, justify="right")
+    for name, model in report.models.items():  # in the order in which they were built
+        table.add_row(name, f"{model.rows:,}" if model.rows is not None else "", f"{model.seconds:.1f}")
+    console.print(table)
+
+
+def _show_models(console: Console, report: ExtractReport) -> None:
+    table = RichTable(title="models on Athena")
+    table.add_column("model")
+    table.add_column("rows", justify="right")
+    table.add_column("seconds", justify="right")
+    for name, model in sorted(report.models.items(), key=_in_layers):
+        table.add_row(name, "" if model.rows is None else f"{model.rows:,}", f"{model.seconds:.1f}")
+    console.print(table)
+    tests = report.tests
+    console.print(f"tests: {tests.passed} passed, {tests.warned} warned, {tests.failed} failed")
+    for warning in dict.fromkeys(report.warnings):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+
+
 def _in_layers(item: tuple[str, Any]) -> tuple[int, str]:
-    layers = ("raw", "processed", "quarantine", "market")
+    layers = ("raw", "processed", "quarantine", "market", "staging", "aggregations", "ml_features")
     layer, _, name = item[0].partition("/")
     return (layers.index(layer) if layer in layers else len(layers), name)
 
@@ -201,6 +234,12 @@ def _as_json(report: ExtractReport) -> dict[str, Any]:
         "to": hour_key(report.hours.end),
         "seconds": round(report.seconds, 3),
         "tables": {name: asdict(made) for name, made in report.tables.items()},
+        "models": {name: asdict(model) for name, model in report.models.items()},
+        "tests": asdict(report.tests),
+        "warnings": list(dict.fromkeys(report.warnings)),
+        "models": {name: asdict(model) for name, model in report.models.items()},
+        "tests": asdict(report.tests),
+        "warnings": list(dict.fromkeys(report.warnings)),
         "failures": list(dict.fromkeys(report.failures)),
         "run_ids": report.run_ids,
     }

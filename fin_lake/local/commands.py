@@ -43,7 +43,7 @@ def _stack() -> ModuleType:
 @click.command()
 @click.option("--new-ports", is_flag=True, help="Choose other ports for the services that do not run.")
 def up(*, new_ports: bool) -> None:
-    """Start PostgreSQL, S3 and the recorded market on this machine, or what of it does not run.
+    """Start PostgreSQL, S3, Athena and the recorded market on this machine, or what of it does not run.
 
     Data and ports are kept in .fin_lake/ (FIN_LAKE_HOME chooses another place).
 
@@ -67,7 +67,7 @@ def up(*, new_ports: bool) -> None:
     prepare_dagster_home(settings)
     _show(console, current)
     console.print(
-        "next:  [bold]fin-lake extract[/]            fetch the latest closed hour\n"
+        "next:  [bold]fin-lake extract[/]            fetch the latest closed hour, build the models\n"
         "       [bold]make dev[/]                    Dagster's UI\n"
         '       [bold]eval "$(fin-lake env)"[/]      aws, psql and boto3 in this shell',
         highlight=False,
