@@ -90,12 +90,13 @@ class _Hour(click.ParamType["dt.datetime"]):
 @click.option("--crypto/--no-crypto", default=None, help="Crypto only, or all but crypto.")
 @click.option("--analytics/--no-analytics", default=True, help="Whether to build the models on Athena.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def extract(  # noqa: PLR0913, PLR0917 - click passes options so
+def extract(
     hour: dt.datetime | None,
     start: dt.datetime | None,
     end: dt.datetime | None,
     stocks: bool | None,  # noqa: FBT001 - click passes options so
     crypto: bool | None,  # noqa: FBT001
+    analytics: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Fetch hours from the APIs, keep them in S3, clean them, store them in PostgreSQL, build the models.
@@ -208,22 +209,8 @@ def _show_models(console: Console, report: ExtractReport) -> None:
     console.print(table)
 
 
-def _show_models(console: Console, report: ExtractReport) -> None:
-    table = RichTable(title="models on Athena")
-    table.add_column("model")
-    table.add_column("rows", justify="right")
-    table.add_column("seconds", justify="right")
-    for name, model in sorted(report.models.items(), key=_in_layers):
-        table.add_row(name, "" if model.rows is None else f"{model.rows:,}", f"{model.seconds:.1f}")
-    console.print(table)
-    tests = report.tests
-    console.print(f"tests: {tests.passed} passed, {tests.warned} warned, {tests.failed} failed")
-    for warning in dict.fromkeys(report.warnings):
-        console.print(f"warning: {warning}", style="yellow", markup=False)
-
-
 def _in_layers(item: tuple[str, Any]) -> tuple[int, str]:
-    layers = ("raw", "processed", "quarantine", "market", "staging", "aggregations", "ml_features")
+    layers = ("raw", "processed", "quarantine", "market")
     layer, _, name = item[0].partition("/")
     return (layers.index(layer) if layer in layers else len(layers), name)
 
@@ -234,9 +221,6 @@ def _as_json(report: ExtractReport) -> dict[str, Any]:
         "to": hour_key(report.hours.end),
         "seconds": round(report.seconds, 3),
         "tables": {name: asdict(made) for name, made in report.tables.items()},
-        "models": {name: asdict(model) for name, model in report.models.items()},
-        "tests": asdict(report.tests),
-        "warnings": list(dict.fromkeys(report.warnings)),
         "models": {name: asdict(model) for name, model in report.models.items()},
         "tests": asdict(report.tests),
         "warnings": list(dict.fromkeys(report.warnings)),
