@@ -24,13 +24,18 @@
   {% if var('start_hour') is not none or var('end_hour') is not none %}
     {{ return(days_of_hours(var('start_hour'), var('end_hour'))) }}
   {% endif %}
-  {# a literal, since Athena does not prune projected partitions by the result of a subquery #}
-  {% set last_day = run_query('select max(' ~ day_column ~ ') as last_day from ' ~ this).columns[0].values()[0] %}
-  {% if last_day is none %}
+  {% set held = last_day(this, day_column) %}
+  {% if held is none %}
     {{ return({'first': none, 'end': none}) }}
   {% endif %}
-  {% set last_day = modules.datetime.date.fromisoformat(last_day | string) %}
-  {{ return({'first': last_day - modules.datetime.timedelta(days=var('lookback_days')), 'end': none}) }}
+  {{ return({'first': held - modules.datetime.timedelta(days=var('lookback_days')), 'end': none}) }}
+{% endmacro %}
+
+{# The last day that a table holds, or none. A query of its own, for a literal: Athena does not prune
+   projected partitions by the result of a subquery. #}
+{% macro last_day(relation, day_column='trade_date') %}
+  {% set held = run_query('select max(' ~ day_column ~ ') as last_day from ' ~ relation).columns[0].values()[0] %}
+  {{ return(modules.datetime.date.fromisoformat(held | string) if held is not none else none) }}
 {% endmacro %}
 
 {# The days that the hours from start_hour to end_hour, excluded, touch. #}

@@ -180,6 +180,7 @@ AGGREGATES: Final[Mapping[str, Builder]] = {
     "histogram": _histogram,
     "lag": aggregate("lag", 1, 3),
     "lead": aggregate("lead", 1, 3),
+    "listagg": aggregate("string_agg", 2),
     "map_agg": _collected("athena_map"),
     "map_union": _map_union,
     "max": aggregate("max", 1, 2),

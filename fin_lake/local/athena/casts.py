@@ -34,6 +34,8 @@ _PLAIN_TEXT: Final[Mapping[exp.DType, re.Pattern[str]]] = {
 _TEXTS: Final = (exp.DType.VARCHAR, exp.DType.TEXT)
 _TIMES: Final = (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIME)
 _REFUSED: Final = (exp.DType.HLLSKETCH, exp.DType.TDIGEST, exp.DType.IPADDRESS, exp.DType.IPPREFIX)
+_LENGTH: Final = "athena_length"
+"""Where a cast keeps n of VARCHAR(n) and CHAR(n)."""
 _ZONE: Final = re.compile(r"(.*\d) ?([A-Za-z][\w/+-]*|[+-]\d\d:?\d\d)")
 
 
@@ -41,7 +43,9 @@ def data_type(node: exp.DataType) -> exp.DataType:
     """Return a type as DuckDB has it."""
     if node.this in _REFUSED:
         raise unsupported(f"the type {node.this.value.lower()}")
-    if node.this in (*_TIMES, *_TEXTS) and node.expressions:
+    if node.this in (*_TIMES, *_TEXTS, exp.DType.CHAR) and node.expressions:
+        if node.this not in _TIMES and node.parent is not None:
+            node.parent.meta[_LENGTH] = int(node.expressions[0].name)
         node.set("expressions", [])  # DuckDB's times have microseconds, its texts no limit
     elif node.this == exp.DType.DECIMAL and not node.expressions:
         node.set("expressions", [exp.DataTypeParam(this=sql.number(one)) for one in (38, 0)])
@@ -49,21 +53,16 @@ def data_type(node: exp.DataType) -> exp.DataType:
 
 
 def cast(node: exp.Expr) -> exp.Expr:
-    """Return a cast, of which the value and the type are translated already.
-
-    ``node.meta["length"]`` is the number of characters of VARCHAR(n) and CHAR(n).
-    """
+    """Return a cast, of which the value and the type are translated already."""
     lenient = isinstance(node, exp.TryCast) or bool(node.meta.get("or_null"))
     value, to = node.this, node.to.this
     known = kind(value)
     if to in _TEXTS or to == exp.DType.CHAR:
-        return _text(value, known, to, node.meta.get("length"))
+        return _text(value, known, to, node.meta.get(_LENGTH))
     if to == exp.DType.JSON:
         return value if known is Kind.JSON else sql.call("athena_to_json" if known is None else "to_json", value)
     if to == exp.DType.TIMESTAMPTZ and isinstance(value, exp.Literal):
         return _instant(node, value)
-    if to == exp.DType.DECIMAL and isinstance(value, exp.Literal) and value.is_string and "length" in node.meta:
-        _fit(node, value)
     if to in _CHECKED and not _is_plain(value, known, to):
         return sql.call(f"athena_{_CHECKED[to]}{'_or_null' if lenient else ''}", value)
     return exp.TryCast(this=value, to=node.to) if lenient else exp.Cast(this=value, to=node.to)
@@ -96,9 +95,3 @@ def _instant(node: exp.Expr, value: exp.Literal) -> exp.Expr:
     at, zone = sql.cast(sql.text(found[1]), "TIMESTAMP"), sql.text(found[2])
     return in_zone(sql.call("timezone", zone.copy(), at), zone)
 
-
-def _fit(node: exp.Expr, value: exp.Literal) -> None:
-    """Give ``decimal '1.10'`` the precision and scale that it is written with."""
-    whole, _, fraction = value.name.strip().lstrip("+-").partition(".")
-    size = (max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
-    node.to.set("expressions", [exp.DataTypeParam(this=sql.number(one)) for one in size])

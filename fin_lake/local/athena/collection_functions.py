@@ -124,16 +124,11 @@ def _map_zip_with(call: Call) -> exp.Expr:
 @arity(2, 3)
 def _sequence(call: Call) -> exp.Expr:
     if len(call) == 2:  # noqa: PLR2004 - steps of one, or of a day
-        if kind(call[0]) is Kind.DATE:
-            day = exp.Interval(this=sql.text("1"), unit=exp.Var(this="DAY"))
-            return _steps(call[0], call[1], day)
-        return call.scalar("generate_series")
-    return _steps(*call.arguments)
-
-
-def _steps(start: exp.Expr, stop: exp.Expr, step: exp.Expr) -> exp.Expr:
-    typed = sql.lambda_(["e__"], sql.call("cast_to_type", exp.to_identifier("e__"), start.copy()))
-    return sql.call("list_transform", sql.call("generate_series", start, stop, step), typed)
+        if kind(call[0]) is not Kind.DATE:
+            return call.scalar("athena_sequence")
+        day = exp.Interval(this=sql.text("1"), unit=exp.Var(this="DAY"))
+        return call.scalar("athena_sequence_by", call[0], call[1], day)
+    return call.scalar("athena_sequence_by")
 
 
 @arity(1)

@@ -29,7 +29,7 @@ REFUSED: Final = frozenset(
     geometry_invalid_reason geometry_nearest_points geometry_to_bing_tiles geometry_union geometry_union_agg
     great_circle_distance hash_counts index intersection_cardinality inverse_beta_cdf jaccard_index json_array
     json_exists json_object json_query json_value learn_classifier learn_libsvm_classifier learn_libsvm_regressor
-    learn_regressor line_interpolate_point line_interpolate_points line_locate_point listagg make_set_digest
+    learn_regressor line_interpolate_point line_interpolate_points line_locate_point make_set_digest
     map_normalise merge merge_set_digest multimap_concat murmur3 ngrams numeric_histogram objectid parse_duration
     parse_presto_data_size qdigest_agg quantile_at_value regress render rgb shuffle simplify_geometry soundex
     spatial_partitioning spatial_partitions spooky_hash_v2_32 spooky_hash_v2_64 t_cdf t_pdf tdigest_agg

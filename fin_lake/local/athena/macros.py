@@ -41,6 +41,9 @@ _ARITHMETIC: Final = (
     " ELSE cast_to_type(a // b, a + b) END",
     f"athena_divide(a, b) AS CASE WHEN typeof(a + b) NOT {_DOUBLE} AND b = 0 THEN"
     " cast_to_type(athena_division_by_zero(), a + b) ELSE athena_divide_unchecked(a, b) END",
+    f"athena_divide_or_null(a, b) AS CASE WHEN typeof(a + b) NOT {_DOUBLE} AND b = 0 THEN NULL"
+    " ELSE athena_divide_unchecked(a, b) END",
+    f"athena_modulo_or_null(a, b) AS CASE WHEN typeof(a % b) NOT {_DOUBLE} AND b = 0 THEN NULL ELSE a % b END",
     "athena_divide_whole(a, b) AS CASE WHEN b = 0 THEN athena_division_by_zero() ELSE a // b END",
     f"athena_modulo(a, b) AS CASE WHEN typeof(a % b) NOT {_DOUBLE} AND b = 0 THEN"
     " cast_to_type(athena_division_by_zero(), a % b) ELSE a % b END",
@@ -55,6 +58,9 @@ _ARITHMETIC: Final = (
         " WHEN x = 0 THEN CAST('-inf' AS DOUBLE) WHEN x < 0 THEN CAST('nan' AS DOUBLE) END"
         for name in ("ln", "log2", "log10")
     ),
+    # DuckDB's own is off by a bit: one step of Newton's method
+    "athena_cbrt(x) AS CASE WHEN x = 0 OR NOT isfinite(CAST(x AS DOUBLE)) THEN CAST(x AS DOUBLE)"
+    " ELSE cbrt(x) - (cbrt(x) * cbrt(x) * cbrt(x) - x) / (3 * cbrt(x) * cbrt(x)) END",
     "athena_log(b, x) AS athena_ln(x) / athena_ln(b)",
     *(
         f"athena_{name}(x) AS CASE WHEN abs(x) > 1 THEN CAST('nan' AS DOUBLE) ELSE {name}(x) END"
@@ -129,7 +135,8 @@ _CASTS: Final = (
             (
                 "",
                 "CAST",
-                f"athena_bad_cast(CAST(x AS VARCHAR), '{name.replace('zoned', 'timestamp with time zone').upper()}')",
+                "CAST(CAST(athena_bad_cast(CAST(x AS VARCHAR),"
+                f" '{name.replace('zoned', 'timestamp with time zone').upper()}') AS VARCHAR) AS {duckdb})",
             ),
             ("_or_null", "TRY_CAST", "NULL"),
         )
@@ -180,12 +187,12 @@ _TIMES: Final = (
     "athena_to_iso8601(x) AS CASE typeof(x) WHEN 'DATE' THEN CAST(x AS VARCHAR)"
     " WHEN 'TIMESTAMP' THEN strftime(TRY_CAST(x AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%g')"
     " ELSE strftime(timezone('UTC', TRY_CAST(x AS TIMESTAMPTZ)), '%Y-%m-%dT%H:%M:%S.%gZ') END",
-    "athena_from_unixtime(x) AS make_timestamptz(CAST(round(x * 1000) AS BIGINT) * 1000)",
+    "athena_from_unixtime(x) AS make_timestamptz(CAST(round(CAST(x AS DOUBLE) * 1000) AS BIGINT) * 1000)",
     "athena_from_iso8601(s) AS date_trunc('millisecond', CAST(s AS TIMESTAMPTZ))",
     "athena_parse_date(s, f, mask) AS coalesce(try_strptime(s, f), CASE WHEN s IS NOT NULL THEN CAST(athena_fail("
     "'INVALID_FUNCTION_ARGUMENT: Invalid format: \"' || s || '\"') AS VARCHAR)::TIMESTAMP END)",
-    "athena_sequence(a, b) AS CASE WHEN typeof(a) = 'DATE' THEN cast_to_type(generate_series(a, b,"
-    " cast_to_type(to_days(1), b - a)), [a]) ELSE generate_series(a, b) END",
+    "athena_sequence(a, b) AS CASE WHEN a > b THEN generate_series(a, b, -1) ELSE generate_series(a, b) END",
+    "athena_sequence_by(a, b, step) AS cast_to_type(generate_series(a, b, step), [a])",
 )
 
 _COLLECTIONS: Final = (

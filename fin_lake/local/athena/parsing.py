@@ -170,6 +170,9 @@ def _prepared(tokens: list[Token]) -> list[Token]:
             prepared.append(_token(TokenType.COLON, ":", token))
             prepared.append(_token(TokenType.VAR, f"{_PARAMETER}{marks}", token))
             continue
+        if token.token_type == TokenType.STRING and prepared and prepared[-1].token_type == TokenType.DECIMAL:
+            prepared[-1:] = _decimal(token)
+            continue
         if (
             index + 1 < len(tokens)
             and tokens[index + 1].token_type == TokenType.L_PAREN
@@ -183,6 +186,14 @@ def _prepared(tokens: list[Token]) -> list[Token]:
 
 def _token(kind: TokenType, text: str, like: Token) -> Token:
     return Token(kind, text, like.line, like.col, like.start, like.end)
+
+
+def _decimal(token: Token) -> list[Token]:
+    """Return ``decimal '-1.10'`` as ``(-1.10)``, for sqlglot takes it for a cast to DECIMAL(38, 0)."""
+    sign = [_token(TokenType.DASH, "-", token)] if token.text.startswith("-") else []
+    digits = token.text.lstrip("+-")
+    number = _token(TokenType.NUMBER, digits if "." in digits else f"{digits}.", token)
+    return [_token(TokenType.L_PAREN, "(", token), *sign, number, _token(TokenType.R_PAREN, ")", token)]
 
 
 def _is_call(token: Token, before: Token | None) -> bool:

@@ -181,9 +181,9 @@ def _binary_hash(duckdb_name: str) -> Builder:
 _NUMBERS: Final[Mapping[str, Builder]] = {
     **{
         name: scalar(name, 1)
-        for name in "abs cbrt cos cosh degrees exp radians sin sinh tan tanh atan".split()  # noqa: SIM905
+        for name in "abs cos cosh degrees exp radians sin sinh tan tanh atan".split()  # noqa: SIM905
     },
-    **{name: scalar(f"athena_{name}", 1) for name in ("acos", "asin", "floor", "ln", "log2", "log10", "sign", "sqrt")},
+    **{name: scalar(f"athena_{name}", 1) for name in ("acos", "asin", "cbrt", "floor", "ln", "log2", "log10", "sign", "sqrt")},
     "atan2": scalar("atan2", 2),
     "bit_count": scalar("athena_bit_count", 2),
     "bitwise_and": _infix(exp.BitwiseAnd),

@@ -9,7 +9,7 @@ import datetime as dt
 import decimal
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,7 +94,7 @@ def to_hive(type_: DuckDBPyType) -> str:
             children = _children(type_)
             return f"map<{to_hive(children['key'])},{to_hive(children['value'])}>"
         case "struct":
-            fields = ",".join(f"{name.lower()}:{to_hive(child)}" for name, child in _children(type_).items())
+            fields = ",".join(f"{name}:{to_hive(child)}" for name, child in _fields(type_))
             return f"struct<{fields}>"
         case "decimal":
             children = _children(type_)
@@ -131,9 +131,7 @@ def storable(type_: DuckDBPyType) -> DuckDBPyType:
             children = _children(type_)
             return duckdb.sqltype(f"MAP({storable(children['key'])}, {storable(children['value'])})")
         case "struct":
-            fields = ", ".join(
-                f"{quote_name(name.lower())} {storable(child)}" for name, child in _children(type_).items()
-            )
+            fields = ", ".join(f"{quote_name(name)} {storable(child)}" for name, child in _fields(type_))
             return duckdb.sqltype(f"STRUCT({fields})")
         case "decimal":
             return type_
@@ -144,7 +142,7 @@ def storable(type_: DuckDBPyType) -> DuckDBPyType:
 def not_in_hive(type_: DuckDBPyType) -> str | None:
     """Return Athena's name of a type within this one that no Hive table can hold."""
     if type_.id in ("list", "array", "map", "struct"):
-        found = (not_in_hive(child) for child in _children(type_).values())
+        found = (not_in_hive(child) for _, child in type_.children if isinstance(child, DuckDBPyType))
         return next((one for one in found if one), None)
     return _NOT_IN_HIVE.get(str(type_))
 
@@ -168,6 +166,12 @@ def _children(type_: DuckDBPyType) -> dict[str, Any]:
     return dict(type_.children)
 
 
+def _fields(type_: DuckDBPyType) -> Iterator[tuple[str, DuckDBPyType]]:
+    """Yield the fields of a struct, in lower case; those without a name are ``field0``, ``field1`` …"""
+    for at, (name, child) in enumerate(type_.children):
+        yield name.lower() or f"field{at}", child
+
+
 def _nested(value: Any, type_: DuckDBPyType) -> str:
     return "null" if value is None else _text(value, type_)
 
@@ -185,8 +189,13 @@ def _text(value: Any, type_: DuckDBPyType) -> str:  # noqa: PLR0911 - a case for
             )
             return "{" + ", ".join(pairs) + "}"
         case "struct":
-            fields = _children(type_).items()
-            return "{" + ", ".join(f"{name}={_nested(value[name], child)}" for name, child in fields) + "}"
+            # of a row without names DuckDB gives a tuple
+            values = value if isinstance(value, tuple) else value.values()
+            fields = zip(type_.children, values, strict=True)
+            shown = (
+                f"{name or f'field{at}'}={_nested(one, child)}" for at, ((name, child), one) in enumerate(fields)
+            )
+            return "{" + ", ".join(shown) + "}"
     match value:
         case bool():
             return "true" if value else "false"
