@@ -46,7 +46,12 @@ def build(
         dbt could not run at all: see :func:`fin_lake.analytics.runner.run_dbt`.
     """
     translation = EventTranslation(context, manifest, translator, LakeTables(settings))
-    command = ["build", *_selection(context, manifest, translator), "--vars", json.dumps(dict(variables))]
+    command = [
+        "build",
+        *_selection(context, manifest, translator),
+        *_exclusion(manifest),
+        *("--vars", json.dumps(dict(variables))),
+    ]
     context.log.info("dbt %s", " ".join(command))
     with tables_to_itself(settings, context.log.info):
         for event in run_dbt(settings, project, command, known=manifest["nodes"]):
@@ -61,3 +66,13 @@ def _selection(
         context, manifest, _EVERYTHING, None, None, translator, None
     )
     return [*chosen, *(["--indirect-selection", indirect] if indirect else [])]
+
+
+def _exclusion(manifest: Manifest) -> list[str]:
+    """Leave out what tests the project, not its data: unit tests, and tests that read no table."""
+    dataless = [
+        ".".join(node["fqn"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and not node["depends_on"]["nodes"]
+    ]
+    return ["--exclude-resource-type", "unit_test", *(["--exclude", " ".join(dataless)] if dataless else [])]

@@ -26,6 +26,7 @@ _LEVELS: Final = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+_COLUMNS: Final = "dagster/column_schema"
 _HEADINGS: Final = ("Runtime Error", "Database Error", "Compilation Error", "compiled code at")
 _FAILED: Final = frozenset({"error", "fail", "runtime error", "partial success"})
 
@@ -93,6 +94,7 @@ class EventTranslation:
         more: dict[str, Any] = {}
         if isinstance(made, dg.Output):
             more = self._table_metadata(node, outcome)
+            self._describe_columns(node, more.pop(_COLUMNS, None))
         elif node.compiled_code:
             more = {"compiled_sql": dg.MetadataValue.md(f"```sql\n{node.compiled_code.strip()}\n```")}
         enriched: DagsterEvent = made.with_metadata({**made.metadata, **more})
@@ -108,12 +110,20 @@ class EventTranslation:
         except FinLakeError as error:
             self._context.log.warning("%s was built, but %s", node.name, error)
             return more
-        more["dagster/column_schema"] = facts.columns
+        more[_COLUMNS] = facts.columns
         if facts.iceberg:
             more["dagster/row_count"] = facts.iceberg.rows
             more["files"] = facts.iceberg.files
             more["bytes"] = facts.iceberg.size
         return more
+
+    def _describe_columns(self, node: Any, columns: dg.TableSchema | None) -> None:
+        """Say a table's columns with the last hour alone: with each of a month's they weigh 5 MB a table."""
+        if columns is None:
+            return
+        spec = self._translator.get_asset_spec(self._manifest, node.unique_id, None)
+        last_hour = self._context.partition_key_range.end
+        self._context.add_asset_metadata({_COLUMNS: columns}, asset_key=spec.key, partition_key=last_hour)
 
     def _log(self, event: DbtEvent) -> None:
         info = event.raw["info"]

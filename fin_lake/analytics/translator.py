@@ -6,11 +6,14 @@ without the layer: ``reports/reports_daily_market_summary.sql`` is ``reports/dai
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+
+from fin_lake.analytics.project import Manifest
 
 _SHORT: Final[Mapping[str, str]] = {"staging": "stg"}
 """Layers whose models are named by something shorter than the layer."""
@@ -44,6 +47,34 @@ class LayeredTranslator(DagsterDbtTranslator):
         config = self.get_resource_props(manifest, unique_id)["config"]
         kept_as = config.get("table_type") or config.get("materialized")
         return spec.merge_attributes(kinds={kept_as}) if kept_as in {"iceberg", "view"} else spec
+
+
+def with_tests_attached(manifest: Manifest) -> Manifest:
+    """Return the manifest in which every test that reads several models is attached to one of them.
+
+    dagster-dbt makes a check of a test only if it knows the asset that it is of. A test written as a
+    query over several models is of the last of them, which is built when all others are.
+    """
+    nodes = manifest["nodes"]
+
+    def upstream(node: Mapping[str, Any]) -> list[str]:
+        return list(node.get("depends_on", {}).get("nodes", []))
+
+    @functools.cache
+    def depth(unique_id: str) -> int:
+        return 1 + max((depth(parent) for parent in upstream(nodes[unique_id]) if parent in nodes), default=0)
+
+    attached = {}
+    for unique_id, node in nodes.items():
+        read = [parent for parent in upstream(node) if parent in nodes]
+        meta = node["config"].get("meta") or node.get("meta") or {}
+        of_dagster = meta.get("dagster", {})
+        is_tied = node.get("attached_node") or len(upstream(node)) == 1 or "ref" in of_dagster
+        if node["resource_type"] == "test" and read and not is_tied:
+            last = nodes[max(read, key=lambda parent: (depth(parent), parent))]
+            meta = {**meta, "dagster": {**of_dagster, "ref": {"name": last["name"]}}}
+            attached[unique_id] = {**node, "config": {**node["config"], "meta": meta}}
+    return {**manifest, "nodes": {**nodes, **attached}}
 
 
 def _layer(node: Mapping[str, Any]) -> str:

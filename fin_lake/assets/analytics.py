@@ -40,12 +40,15 @@ def _build_models(settings: Settings, project: Path) -> dg.AssetsDefinition:
     try:
         from dagster_dbt import dbt_assets  # noqa: PLC0415 - not everybody has the extra
 
-        from fin_lake.analytics.translator import LayeredTranslator  # noqa: PLC0415 - imports dagster_dbt
+        from fin_lake.analytics.translator import (  # noqa: PLC0415 - imports dagster_dbt
+            LayeredTranslator,
+            with_tests_attached,
+        )
     except ImportError as error:
         raise FinLakeError(
             f"the analytics layer needs dbt, which is not installed: {error}", "pip install 'fin_lake[dbt]'"
         ) from None
-    manifest, translator = load_manifest(project), LayeredTranslator()
+    manifest, translator = with_tests_attached(load_manifest(project)), LayeredTranslator()
 
     @dbt_assets(
         manifest=manifest,

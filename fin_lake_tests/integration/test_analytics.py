@@ -121,7 +121,8 @@ def test_tests_are_checks_with_the_rows_that_fail_and_the_sql_that_finds_them(se
         "unique_aggregations_daily_symbol": True,
         "not_null_aggregations_daily_symbol": True,
         "prices_are_low": False,
-    }
+        "summary_counts_the_symbols": True,
+    }, "and what reads no table, such as one_is_two, is not asked"
     warned = found["prices_are_low"]
     assert warned.severity is dg.AssetCheckSeverity.WARN
     assert warned.metadata["dagster_dbt/failed_row_count"].value == 1
@@ -135,6 +136,10 @@ def test_a_range_of_hours_is_one_invocation_for_all_of_them(settings, tiny, inst
     made = built(result)
     assert {name: len(events) for name, events in made.items()} == dict.fromkeys(MODELS, 24)
     assert {each.partition for each in made["reports/summary"]} == {hour_key(hour) for hour in day}
+    described = [
+        each.partition for each in made["reports/summary"] if "dagster/column_schema" in each.metadata
+    ]
+    assert described == ["2023-01-04-23:00"], "columns are said once, with the latest hour"
     assert len({each.metadata["invocation_id"].value for events in made.values() for each in events}) == 1
     assert rows(settings, "select start_hour, end_hour from reports_summary") == [
         ("2023-01-04 00:00:00", "2023-01-05 00:00:00")
@@ -179,7 +184,7 @@ def test_a_failing_model_fails_the_step_with_its_name_and_athenas_message(settin
     assert "model aggregations_daily" in said
     assert "COLUMN_NOT_FOUND" in said
     assert "nonsense" in said
-    assert "4 nodes were skipped" in said
+    assert "5 nodes were skipped" in said
 
 
 def test_a_run_that_is_interrupted_stops_the_statement_that_runs(settings, tmp_path):

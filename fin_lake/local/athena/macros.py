@@ -157,7 +157,7 @@ _TEXTS: Final = (
     "athena_substr(s, n) AS CASE WHEN n = 0 OR -n > length(s) THEN '' ELSE substr(s, n) END",
     "athena_substr_of(s, n, l) AS CASE WHEN n = 0 OR -n > length(s) OR l <= 0 THEN '' ELSE substr(s, n, l) END",
     "athena_split_limited(s, d, n) AS CASE WHEN len(string_split(s, d)) > n THEN list_append("
-    "list_slice(string_split(s, d), 1, n - 1), array_to_string(list_slice(string_split(s, d), n, NULL), d))"
+    "list_slice(string_split(s, d), 1, n - 1), array_to_string(list_slice(string_split(s, d), n, -1), d))"
     " ELSE string_split(s, d) END",
     "athena_split_part(s, d, n) AS CASE WHEN n <= 0 THEN CAST(athena_fail("
     "'INVALID_FUNCTION_ARGUMENT: Index must be greater than zero') AS VARCHAR)"
@@ -192,7 +192,11 @@ _TIMES: Final = (
     "athena_parse_date(s, f, mask) AS coalesce(try_strptime(s, f), CASE WHEN s IS NOT NULL THEN CAST(athena_fail("
     "'INVALID_FUNCTION_ARGUMENT: Invalid format: \"' || s || '\"') AS VARCHAR)::TIMESTAMP END)",
     "athena_sequence(a, b) AS CASE WHEN a > b THEN generate_series(a, b, -1) ELSE generate_series(a, b) END",
-    "athena_sequence_by(a, b, step) AS cast_to_type(generate_series(a, b, step), [a])",
+    # each is reckoned from the start: months have not one length
+    "athena_nth_step(a, step, n) AS cast_to_type(a + n * step, a)",
+    "athena_sequence_by(a, b, step) AS CASE WHEN typeof(step) = 'INTERVAL' THEN list_transform("
+    "range(len(generate_series(a, b, step))), lambda n: athena_nth_step(a, step, n))"
+    " ELSE cast_to_type(generate_series(a, b, step), [a]) END",
 )
 
 _COLLECTIONS: Final = (
@@ -210,8 +214,7 @@ _COLLECTIONS: Final = (
     " ELSE cast_to_type(athena_no_key(k), m[k]) END",
     "athena_no_key(k) AS athena_fail('INVALID_FUNCTION_ARGUMENT: Key not present in map: ' || CAST(k AS VARCHAR))",
     "athena_get(x, k) AS CASE WHEN x IS NULL OR k IS NULL THEN NULL"
-    " WHEN athena_is_map(x) THEN CASE WHEN x[k] IS NULL AND NOT list_contains(map_keys(TRY_CAST(x AS MAP(VARCHAR, VARCHAR))),"
-    "  CAST(k AS VARCHAR)) THEN cast_to_type(athena_no_key(k), x[k]) ELSE x[k] END"
+    " WHEN athena_is_map(x) THEN CASE WHEN x[k] IS NULL AND NOT list_contains(json_keys(to_json(x)), CAST(k AS VARCHAR)) THEN cast_to_type(athena_no_key(k), x[k]) ELSE x[k] END"
     " WHEN typeof(x) LIKE '%[]' AND (x[k] IS NULL OR TRY_CAST(k AS BIGINT) < 1)"
     "  AND TRY_CAST(k AS BIGINT) NOT BETWEEN 1 AND len(TRY_CAST(x AS VARCHAR[]))"
     "  THEN cast_to_type(athena_outside(TRY_CAST(k AS BIGINT), len(TRY_CAST(x AS VARCHAR[]))), x[k])"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -87,7 +88,7 @@ def template(sql: str) -> Callable[..., exp.Expr]:
 
     @functools.cache
     def parsed() -> exp.Expr:
-        return sqlglot.parse_one(sql.replace("@", "__argument_"), read="duckdb")
+        return sqlglot.parse_one(re.sub(r"@(\d)", r"__argument_\1", sql), read="duckdb")
 
     def fill(*arguments: exp.Expr) -> exp.Expr:
         values = {f"__argument_{at}": one for at, one in enumerate(arguments, 1)}

@@ -88,7 +88,8 @@ def name_outputs(tree: exp.Expr) -> exp.Expr:
     for select in named.find_all(exp.Select):
         select.set("expressions", [_named(one, index) for index, one in enumerate(select.expressions)])
     for values in list(named.find_all(exp.Values)):
-        if isinstance(values.parent, (exp.From, exp.Join, exp.Subquery)):
+        inside = values.parent.parent if isinstance(values.parent, exp.Subquery) else values.parent
+        if isinstance(inside, (exp.From, exp.Join)):
             _with_columns(values)
     return named
 
@@ -239,7 +240,7 @@ def _listagg(node: exp.GroupConcat) -> exp.Expr:
 def _divided(node: exp.Expr) -> exp.Expr:
     left, right = kind(node.this), kind(node.expression)
     if Kind.FLOAT in (left, right) or left is Kind.INTERVAL:
-        return exp.Paren(this=exp.Div(this=node.this, expression=node.expression, safe=True))
+        return exp.Paren(this=exp.Div(this=node.this, expression=node.expression, typed=False, safe=False))
     if node.meta.get("or_null"):
         return sql.call("athena_divide_or_null", node.this, node.expression)
     safe = _never_zero(node.expression)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Final
-
-import duckdb
-from duckdb.sqltypes import DuckDBPyType
 
 _NAMES: Final[Mapping[str, str]] = {
     "FLOAT": "real",
@@ -21,24 +19,37 @@ _NAMES: Final[Mapping[str, str]] = {
     '"NULL"': "unknown",
     "NULL": "unknown",
 }
+_NESTED: Final = re.compile(r"(MAP|STRUCT)\((.*)\)", re.DOTALL)
+_FIELD: Final = re.compile(r'(?:("(?:[^"]|"")*"|\w+) )(?!WITH )(.+)', re.DOTALL)
+_PART: Final = re.compile(r'"(?:[^"]|"")*"|[(),]|[^"(),]+')
 
 
 @functools.lru_cache(1024)
-def trino_name(duckdb_name: str) -> str:
+def trino_name(name: str) -> str:
     """Return Athena's name of a type of DuckDB's: ``array(row(a integer))`` of ``STRUCT(a INTEGER)[]``."""
-    if duckdb_name in _NAMES:
-        return _NAMES[duckdb_name]
-    return _name(duckdb.sqltype(duckdb_name))
+    if name.endswith("[]"):
+        return f"array({trino_name(name[:-2])})"
+    nested = _NESTED.fullmatch(name)
+    if not nested:
+        return _NAMES.get(name, name.lower())
+    if nested[1] == "MAP":
+        return f"map({', '.join(trino_name(part) for part in _parts(nested[2]))})"
+    return f"row({', '.join(_field(part) for part in _parts(nested[2]))})"
 
 
-def _name(type_: DuckDBPyType) -> str:
-    match type_.id:
-        case "list" | "array":
-            return f"array({_name(dict(type_.children)['child'])})"
-        case "map":
-            children = dict(type_.children)
-            return f"map({_name(children['key'])}, {_name(children['value'])})"
-        case "struct":
-            fields = (f"{name} {_name(child)}".strip() for name, child in type_.children)
-            return f"row({', '.join(fields)})"
-    return _NAMES.get(str(type_), str(type_).lower())
+def _field(text: str) -> str:
+    found = _FIELD.fullmatch(text)
+    return f"{found[1]} {trino_name(found[2])}" if found else trino_name(text)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield what stands between the outermost commas."""
+    depth, part = 0, ""
+    for piece in _PART.findall(text):
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if piece == "," and not depth:
+            yield part.strip()
+            part = ""
+        else:
+            part += piece
+    yield part.strip()

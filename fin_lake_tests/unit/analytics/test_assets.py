@@ -68,6 +68,11 @@ def test_a_test_is_a_check_of_its_model_which_blocks_what_is_downstream_if_it_is
     }
 
 
+def test_a_test_that_reads_several_models_is_a_check_of_the_last_of_them(definitions):
+    checks = {check.to_user_string() for check in definitions.resolve_asset_graph().asset_check_keys}
+    assert "reports/summary:summary_counts_the_symbols" in checks
+
+
 def test_the_extract_ends_with_the_models_and_maintenance_is_a_job_of_its_own(definitions):
     extracted = definitions.resolve_job_def(EXTRACT_JOB).asset_layer.executable_asset_keys
     assert {key("reports/summary"), key("raw/stocks")} < set(extracted)
