@@ -78,11 +78,15 @@ class Call:
     def aggregate(self, name: str, *arguments: exp.Expr) -> exp.Expr:
         """Return the call of an aggregate or window function of DuckDB's, with what stands around this."""
         values = [one.copy() for one in arguments or self.arguments]
-        nulls = next((one for one in self.wrappers if isinstance(one, (exp.IgnoreNulls, exp.RespectNulls))), None)
+        nulls = next(
+            (one for one in self.wrappers if isinstance(one, (exp.IgnoreNulls, exp.RespectNulls))), None
+        )
         if isinstance(nulls, exp.IgnoreNulls) and values:
             values[-1] = exp.IgnoreNulls(this=values[-1])
         if self.order is not None and values:
-            values[-1] = exp.Order(this=values[-1], expressions=[one.copy() for one in self.order.expressions])
+            values[-1] = exp.Order(
+                this=values[-1], expressions=[one.copy() for one in self.order.expressions]
+            )
         if self.distinct:
             values = [exp.Distinct(expressions=values)]
         made: exp.Expr = sql.call(name, *values)

@@ -60,7 +60,9 @@ def cast(node: exp.Expr) -> exp.Expr:
     if to in _TEXTS or to == exp.DType.CHAR:
         return _text(value, known, to, node.meta.get(_LENGTH))
     if to == exp.DType.JSON:
-        return value if known is Kind.JSON else sql.call("athena_to_json" if known is None else "to_json", value)
+        return (
+            value if known is Kind.JSON else sql.call("athena_to_json" if known is None else "to_json", value)
+        )
     if to == exp.DType.TIMESTAMPTZ and isinstance(value, exp.Literal):
         return _instant(node, value)
     if to in _CHECKED and not _is_plain(value, known, to):
@@ -94,4 +96,3 @@ def _instant(node: exp.Expr, value: exp.Literal) -> exp.Expr:
         return sql.call(name, value)
     at, zone = sql.cast(sql.text(found[1]), "TIMESTAMP"), sql.text(found[2])
     return in_zone(sql.call("timezone", zone.copy(), at), zone)
-

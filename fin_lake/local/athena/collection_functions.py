@@ -37,7 +37,16 @@ def element(value: exp.Expr, at: exp.Expr) -> exp.Expr:
 def joined(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     """Return ``left || right``: texts, arrays, or an array and an element."""
     sides = (kind(left), kind(right))
-    elements = (Kind.WHOLE, Kind.DECIMAL, Kind.FLOAT, Kind.TEXT, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.ROW)
+    elements = (
+        Kind.WHOLE,
+        Kind.DECIMAL,
+        Kind.FLOAT,
+        Kind.TEXT,
+        Kind.BOOLEAN,
+        Kind.DATE,
+        Kind.TIMESTAMP,
+        Kind.ROW,
+    )
     if sides[0] is Kind.ARRAY and sides[1] in elements:
         return sql.call("list_append", left, right)
     if sides[1] is Kind.ARRAY and sides[0] in elements:
@@ -184,7 +193,8 @@ COLLECTIONS: Final[Mapping[str, Builder]] = {
     "map_values": scalar("map_values", 1),
     "map_zip_with": _map_zip_with,
     "multimap_from_entries": filled(
-        "athena_multimap(list_transform(@1, lambda e: {'k': struct_extract(e, 1), 'v': struct_extract(e, 2)}))", 1
+        "athena_multimap(list_transform(@1, lambda e: {'k': struct_extract(e, 1), 'v': struct_extract(e, 2)}))",
+        1,
     ),
     "none_match": _matching("athena_none_match"),
     "nullif": scalar("nullif", 2),

@@ -20,8 +20,14 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"',
             "COLUMN_NOT_FOUND: {place}: Column '{0}' cannot be resolved",
         ),
-        (r'Referenced table "([^"]+)" not found', "COLUMN_NOT_FOUND: {place}: Column '{0}' cannot be resolved"),
-        (r'Ambiguous reference to column name "([^"]+)"', "AMBIGUOUS_NAME: {place}: Column '{0}' is ambiguous"),
+        (
+            r'Referenced table "([^"]+)" not found',
+            "COLUMN_NOT_FOUND: {place}: Column '{0}' cannot be resolved",
+        ),
+        (
+            r'Ambiguous reference to column name "([^"]+)"',
+            "AMBIGUOUS_NAME: {place}: Column '{0}' is ambiguous",
+        ),
         (
             r'column "([^"]+)" must appear in the GROUP BY clause',
             "EXPRESSION_NOT_AGGREGATE: {place}: '{0}' must be an aggregate expression or appear in GROUP BY clause",

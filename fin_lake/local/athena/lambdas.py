@@ -53,7 +53,9 @@ def _is_parameter(node: exp.Expr) -> bool:
     parent = node.parent
     if isinstance(parent, exp.Dot):
         return node.arg_key == "this"
-    return not isinstance(parent, _NAMES_OF_OTHERS) or (isinstance(parent, exp.Lambda) and node.arg_key == "this")
+    return not isinstance(parent, _NAMES_OF_OTHERS) or (
+        isinstance(parent, exp.Lambda) and node.arg_key == "this"
+    )
 
 
 def over(values: exp.Expr, function: exp.Expr, *, how: str = "list_transform") -> exp.Expr:

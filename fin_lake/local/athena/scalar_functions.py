@@ -153,7 +153,9 @@ def json_path(path: str) -> str:
         It has wildcards or filters, or is no path.
     """
     parts = re.findall(
-        r"""\.([\w:$-]+) | \[\s*"((?:[^"\\]|\\.)*)"\s*\] | \."((?:[^"\\]|\\.)*)" | \[\s*(\d+)\s*\]""", path, re.VERBOSE
+        r"""\.([\w:$-]+) | \[\s*"((?:[^"\\]|\\.)*)"\s*\] | \."((?:[^"\\]|\\.)*)" | \[\s*(\d+)\s*\]""",
+        path,
+        re.VERBOSE,
     )
     written = sum(len(found[0]) for found in re.finditer(
         r"""\.[\w:$-]+ | \[\s*"(?:[^"\\]|\\.)*"\s*\] | \."(?:[^"\\]|\\.)*" | \[\s*\d+\s*\]""", path, re.VERBOSE
@@ -183,7 +185,10 @@ _NUMBERS: Final[Mapping[str, Builder]] = {
         name: scalar(name, 1)
         for name in "abs cos cosh degrees exp radians sin sinh tan tanh atan".split()  # noqa: SIM905
     },
-    **{name: scalar(f"athena_{name}", 1) for name in ("acos", "asin", "cbrt", "floor", "ln", "log2", "log10", "sign", "sqrt")},
+    **{
+        name: scalar(f"athena_{name}", 1)
+        for name in ("acos", "asin", "cbrt", "floor", "ln", "log2", "log10", "sign", "sqrt")
+    },
     "atan2": scalar("atan2", 2),
     "bit_count": scalar("athena_bit_count", 2),
     "bitwise_and": _infix(exp.BitwiseAnd),
@@ -212,7 +217,9 @@ _NUMBERS: Final[Mapping[str, Builder]] = {
     "pi": scalar("pi", 0),
     "pow": scalar("pow", 2),
     "power": scalar("pow", 2),
-    "rand": by_count(none=scalar("random", 0), one=scalar("athena_random", 1), two=scalar("athena_random_between", 2)),
+    "rand": by_count(
+        none=scalar("random", 0), one=scalar("athena_random", 1), two=scalar("athena_random_between", 2)
+    ),
     "random": by_count(
         none=scalar("random", 0), one=scalar("athena_random", 1), two=scalar("athena_random_between", 2)
     ),

@@ -134,7 +134,11 @@ def to_duckdb(tree: exp.Expr) -> str:
         tree = _put(tree, listing, _listagg(listing))
     # from the leaves upwards: what is put in a node's place is not visited again
     for node in reversed(list(tree.walk(bfs=False))):
-        if isinstance(node.parent, WRAPPERS) and node.arg_key == "this" and isinstance(node, (exp.Anonymous, *WRAPPERS)):
+        if (
+            isinstance(node.parent, WRAPPERS)
+            and node.arg_key == "this"
+            and isinstance(node, (exp.Anonymous, *WRAPPERS))
+        ):
             continue  # f(x) FILTER (…) OVER (…) is one call
         tree = _put(tree, node, _rewritten(node))
     zones.refuse_left(tree)
@@ -349,7 +353,11 @@ def _map(node: exp.Expr) -> exp.Expr:
 def _unicode(node: exp.Expr) -> exp.Expr:
     escape = node.args.get("escape")
     mark = re.escape(escape.name if isinstance(escape, exp.Expr) else "\\")
-    found = re.sub(rf"{mark}(?:\+([0-9a-fA-F]{{6}})|([0-9a-fA-F]{{4}}))", lambda one: chr(int(one[1] or one[2], 16)), node.name)
+    found = re.sub(
+        rf"{mark}(?:\+([0-9a-fA-F]{{6}})|([0-9a-fA-F]{{4}}))",
+        lambda one: chr(int(one[1] or one[2], 16)),
+        node.name,
+    )
     return sql.text(found)
 
 

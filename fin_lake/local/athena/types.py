@@ -193,7 +193,8 @@ def _text(value: Any, type_: DuckDBPyType) -> str:  # noqa: PLR0911 - a case for
             values = value if isinstance(value, tuple) else value.values()
             fields = zip(type_.children, values, strict=True)
             shown = (
-                f"{name or f'field{at}'}={_nested(one, child)}" for at, ((name, child), one) in enumerate(fields)
+                f"{name or f'field{at}'}={_nested(one, child)}"
+                for at, ((name, child), one) in enumerate(fields)
             )
             return "{" + ", ".join(shown) + "}"
     match value:

@@ -26,7 +26,11 @@ def unnested(node: exp.Expr) -> exp.Expr:
     values = [_told_by_alias(one, node) for one in node.expressions]
     columns = list(_columns(values, len(names) or len(values)))
     if place:
-        last = sql.call("greatest", *(cardinality(one.copy()) for one in values)) if len(values) > 1 else cardinality(values[0].copy())
+        last = (
+            sql.call("greatest", *(cardinality(one.copy()) for one in values))
+            if len(values) > 1
+            else cardinality(values[0].copy())
+        )
         upto = exp.Add(this=last, expression=sql.number(1))
         columns.append(_rows(sql.call("range", sql.number(1), upto)))
         names.append(place if isinstance(place, exp.Identifier) else exp.to_identifier("ordinality"))
@@ -62,5 +66,7 @@ def _told_by_alias(value: exp.Expr, within: exp.Expr) -> exp.Expr:
     """Return a column with the kind of the expression that goes by its name elsewhere in the statement."""
     if not isinstance(value, exp.Column) or kind(value) is not None:
         return value
-    found = {kind(one) for one in within.root().find_all(exp.Alias) if one.alias.lower() == value.name.lower()}
+    found = {
+        kind(one) for one in within.root().find_all(exp.Alias) if one.alias.lower() == value.name.lower()
+    }
     return told(value, found.pop()) if len(found) == 1 else value

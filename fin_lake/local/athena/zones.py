@@ -18,7 +18,9 @@ from fin_lake.local.athena.time_functions import PARTS
 
 MARK: Final = "athena_zoned"
 _UTC: Final = frozenset(("utc", "z", "gmt", "etc/utc", "+00:00", "-00:00", "universal"))
-_LOCAL: Final = frozenset((*PARTS, "date", "date_format", "format_datetime", "last_day_of_month", "millisecond"))
+_LOCAL: Final = frozenset(
+    (*PARTS, "date", "date_format", "format_datetime", "last_day_of_month", "millisecond")
+)
 """Functions that go by the local time."""
 _INSTANT: Final = frozenset(("to_unixtime", "at_timezone", "count", "approx_distinct"))
 _COMPARED: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In, exp.Is, exp.NullSafeNEQ, exp.NullSafeEQ)  # fmt: skip

@@ -69,4 +69,3 @@ def _run(sql: str, *parameters: str) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise explain(error) from error
     return cursor
-

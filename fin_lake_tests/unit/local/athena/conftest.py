@@ -46,6 +46,8 @@ def run(engine: Engine, bucket_settings: Settings) -> Run:
     def run(sql: str, *parameters: str, scan_limit: int | None = None) -> Result:
         with engine.session("db", scan_limit=scan_limit) as session:
             text = sql.replace("BUCKET", bucket_settings.bucket)
-            return execute(session, Statement(text, parameters, output=f"s3://{bucket_settings.bucket}/{uuid.uuid4()}"))
+            return execute(
+                session, Statement(text, parameters, output=f"s3://{bucket_settings.bucket}/{uuid.uuid4()}")
+            )
 
     return run

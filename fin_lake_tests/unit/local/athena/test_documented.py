@@ -250,12 +250,12 @@ JSON = [
     ("json_size('[1, 2]', '$')", "2"),
     ("json_size('{\"x\": 1}', '$.x')", "0"),
     ("is_json_scalar(json '1')", "true"),
-    ("json_format(json_parse('{\"b\": 1, \"a\": 2}'))", '{"a":2,"b":1}'),
+    ('json_format(json_parse(\'{"b": 1, "a": 2}\'))', '{"a":2,"b":1}'),
     ("cast(json '\"x\"' as varchar)", "x"),
     ("cast(json '1' as bigint)", "1"),
     ("json_format(cast('x' as json))", '"x"'),
     ("json_format(cast(array[1, 2] as json))", "[1,2]"),
-    ("cast(json '{\"a\": 1, \"b\": \"x\"}' as row(a integer, b varchar))", "{a=1, b=x}"),
+    ('cast(json \'{"a": 1, "b": "x"}\' as row(a integer, b varchar))', "{a=1, b=x}"),
     ("cast(json '[1, null]' as array(integer))", "[1, null]"),
 ]
 CONDITIONS = [
