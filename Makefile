@@ -35,7 +35,7 @@ lint: $(READY)   ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@cd dbt_project && ../$(BIN)/sqlfluff lint --processes 2 --nocolor
+	@cd dbt_project && ../$(BIN)/sqlfluff lint --nocolor
 
 format: $(READY) ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -75,7 +75,7 @@ ranked as (
         *,
         row_number() over (
             partition by symbol, asset_class, year, month, day, hour
-            order by is_sampled, covered_minutes desc, bar_minutes
+            order by is_sampled asc, covered_minutes desc, bar_minutes asc
         ) as choice
     from by_interval
 )

@@ -14,6 +14,14 @@ from fin_lake.local.athena.errors import QueryFailed, unsupported
 WRAPPERS: Final = (exp.Filter, exp.Window, exp.IgnoreNulls, exp.RespectNulls)
 """What may stand around a call: ``f(x) FILTER (…)``, ``f(x) OVER (…)``."""
 MANY: Final = 100
+_SKIPPING: Final[Mapping[str, type[exp.Expr]]] = {
+    "first_value": exp.FirstValue,
+    "lag": exp.Lag,
+    "last_value": exp.LastValue,
+    "lead": exp.Lead,
+    "nth_value": exp.NthValue,
+}
+"""Functions that may pass over nulls."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,6 @@ class Call:
     def aggregate(self, name: str, *arguments: exp.Expr) -> exp.Expr:
         """Return the call of an aggregate or window function of DuckDB's, with what stands around this."""
         values = [one.copy() for one in arguments or self.arguments]
-        nulls = next(
-            (one for one in self.wrappers if isinstance(one, (exp.IgnoreNulls, exp.RespectNulls))), None
-        )
-        if isinstance(nulls, exp.IgnoreNulls) and values:
-            values[-1] = exp.IgnoreNulls(this=values[-1])
         if self.order is not None and values:
             values[-1] = exp.Order(
                 this=values[-1], expressions=[one.copy() for one in self.order.expressions]
@@ -90,12 +93,21 @@ class Call:
         if self.distinct:
             values = [exp.Distinct(expressions=values)]
         made: exp.Expr = sql.call(name, *values)
+        if any(isinstance(one, exp.IgnoreNulls) for one in self.wrappers):
+            made = exp.IgnoreNulls(this=self._typed(values))
         for wrapper in self.wrappers:
             if not isinstance(wrapper, (exp.IgnoreNulls, exp.RespectNulls)):
                 outer = wrapper.copy()
                 outer.set("this", made)
                 made = outer
         return made
+
+    def _typed(self, values: Sequence[exp.Expr]) -> exp.Expr:
+        """Return a node of sqlglot's, which writes ``IGNORE NULLS`` for those alone."""
+        type_ = _SKIPPING.get(self.name)
+        if type_ is None:
+            raise QueryFailed(f"line 1:1: Cannot specify null treatment clause for {self.name} function")
+        return type_(**dict(zip(type_.arg_types, values, strict=False)))
 
     def text(self, at: int) -> str:
         """Return an argument that must be a literal text.

@@ -47,9 +47,10 @@ def joined(left: exp.Expr, right: exp.Expr) -> exp.Expr:
         Kind.TIMESTAMP,
         Kind.ROW,
     )
-    if sides[0] is Kind.ARRAY and sides[1] in elements:
+    certain = set(elements) - {Kind.TEXT}  # nothing but an array can be joined with one of these
+    if (sides[0] is Kind.ARRAY and sides[1] in elements) or (sides[0] is None and sides[1] in certain):
         return sql.call("list_append", left, right)
-    if sides[1] is Kind.ARRAY and sides[0] in elements:
+    if (sides[1] is Kind.ARRAY and sides[0] in elements) or (sides[1] is None and sides[0] in certain):
         return sql.call("list_prepend", left, right)
     return exp.Paren(this=exp.DPipe(this=left, expression=right, safe=True))
 

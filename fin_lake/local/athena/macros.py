@@ -30,8 +30,13 @@ _ARITHMETIC: Final = (
     "athena_unscaled(x) AS CAST(replace(CAST(x AS VARCHAR), '.', '') AS HUGEINT)",
     "athena_half_up(n, d) AS sign(n) * sign(d) * ((2 * abs(n) + abs(d)) // (2 * abs(d)))",
     "athena_ten_to(e) AS CAST('1' || repeat('0', e) AS HUGEINT)",
-    "athena_decimal_quotient(a, b, s, up) AS CAST(athena_half_up(athena_unscaled(a) * athena_ten_to(up),"
-    " athena_unscaled(b)) AS VARCHAR) || 'e-' || s",
+    "athena_padded(digits, s) AS repeat('0', greatest(s + 1 - length(digits), 0)) || digits",
+    "athena_with_point(digits, s) AS CASE WHEN s = 0 THEN digits"
+    " ELSE left(digits, length(digits) - s) || '.' || right(digits, s) END",
+    "athena_scaled_text(n, s) AS CASE WHEN n < 0 THEN '-' ELSE '' END"
+    " || athena_with_point(athena_padded(CAST(abs(n) AS VARCHAR), s), s)",
+    "athena_decimal_quotient(a, b, s, up) AS athena_scaled_text(athena_half_up("
+    "athena_unscaled(a) * athena_ten_to(up), athena_unscaled(b)), s)",
     "athena_divide_unchecked(a, b) AS CASE"
     f" WHEN typeof(a + b) {_DOUBLE} THEN cast_to_type(a / b, a + b)"
     " WHEN typeof(a + b) LIKE 'DECIMAL%' THEN cast_to_type(athena_decimal_quotient(a, b,"
