@@ -110,7 +110,7 @@ def test_an_hour_is_built_tested_and_described(settings, tiny, instance, capsys)
     assert metadata["bytes"].value > 0
     assert metadata["Execution Duration"].value > 0
     columns = [(column.name, column.type) for column in metadata["dagster/column_schema"].value.columns]
-    assert columns[:2] == [("symbol", "string"), ("price", "double")]
+    assert columns[:2] == [("symbol", "string"), ("price", "decimal(2,1)")]
     assert "dagster/row_count" not in made["staging/bars"][0].metadata, "a view is not counted"
     assert "OK created sql view model" in capsys.readouterr().err, "dbt's lines are the run's log"
 
