@@ -28,8 +28,9 @@ down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
 test: $(MODELS)  ## run every test, against a stack of its own
 	@$(BIN)/python -m pytest
 
-bench: $(READY)  ## measure speed and memory, as ratios to the bare work
+bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.extract
+	@$(BIN)/python -m fin_lake_tests.bench.analytics
 
 lint: $(READY)   ## check style and types
 	@$(BIN)/ruff check .

@@ -38,6 +38,14 @@
   {{ return(modules.datetime.date.fromisoformat(held | string) if held is not none else none) }}
 {% endmacro %}
 
+{# The range from one day to another, the latter excluded; days are text or none. #}
+{% macro days_between(first, end) %}
+  {{ return({
+    'first': modules.datetime.date.fromisoformat(first) if first is not none else none,
+    'end': modules.datetime.date.fromisoformat(end) if end is not none else none,
+  }) }}
+{% endmacro %}
+
 {# The days that the hours from start_hour to end_hour, excluded, touch. #}
 {% macro days_of_hours(start_hour, end_hour) %}
   {% if start_hour is none %}
@@ -120,4 +128,14 @@
     {{ return({'first': none, 'end': none}) }}
   {% endif %}
   {{ return(days_of_hours(var('start_hour'), var('end_hour'))) }}
+{% endmacro %}
+
+{# A single day for a data test that cannot look at many: the last of the range, or the last held. #}
+{% macro tested_day(relation) %}
+  {% set end = tested_days().end %}
+  {% if end is not none %}
+    {{ return({'first': end - modules.datetime.timedelta(days=1), 'end': end}) }}
+  {% endif %}
+  {% set held = last_day(relation) if execute else none %}
+  {{ return({'first': held, 'end': held + modules.datetime.timedelta(days=1) if held is not none else none}) }}
 {% endmacro %}

@@ -29,7 +29,7 @@ weeks as (
         max(high_price) as high_price,
         min(low_price) as low_price
     from daily
-    group by 1, 2
+    group by cast(date_trunc('week', trade_date) as date), symbol
 ),
 
 weekly as (
@@ -39,11 +39,14 @@ weekly as (
 ),
 
 compared as (
-    {%- for whole, parts, day, count in [('daily', 'hours', 'trade_date', 'hour_count'), ('weekly', 'weeks', 'week_start', 'day_count')] %}
+    {%- for whole, parts, day, count in [
+        ('daily', 'hours', 'trade_date', 'hour_count'),
+        ('weekly', 'weeks', 'week_start', 'day_count'),
+    ] %}
     select
         '{{ whole }}' as grain,
         coalesce(whole.symbol, parts.symbol) as symbol,
-        coalesce(whole.{{ day }}, parts.{{ day }}) as start,
+        coalesce(whole.{{ day }}, parts.{{ day }}) as first_day,
         whole.{{ count }} = parts.parts
         and whole.bar_count = parts.bars
         and whole.high_price = parts.high_price

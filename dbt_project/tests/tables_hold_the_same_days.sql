@@ -11,7 +11,7 @@ with counted as (
     ] %}
     select
         '{{ kind }}' as kind,
-        '{{ table }}' as table_name,
+        '{{ table }}' as held_in,
         trade_date,
         symbol,
         count(*) / {{ rows_per_bar }}e0 as bars
@@ -26,7 +26,7 @@ select
     kind,
     trade_date,
     symbol,
-    array_agg(table_name) as tables_with_rows
+    array_agg(held_in) as tables_with_rows
 from counted
 group by kind, trade_date, symbol
 having min(bars) <> max(bars) or count(*) <> 3

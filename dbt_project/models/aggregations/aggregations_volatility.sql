@@ -9,20 +9,18 @@ with rolling as (
         asset_class,
         trade_date,
         log_return,
-        {%- for days in [5, 20] %}
-        count(log_return) over last_{{ days }} as returns_{{ days }},
-        min(trade_date) over last_{{ days }} as oldest_{{ days }},
-        stddev_samp(log_return) over last_{{ days }} as deviation_{{ days }},
-        {%- endfor %}
+        count(log_return) over last_5 = 5
+        and min(trade_date) over last_5 >= date_add('day', -{{ reach }}, trade_date) as is_full_5,
+        count(log_return) over last_20 = 20
+        and min(trade_date) over last_20 >= date_add('day', -{{ reach }}, trade_date) as is_full_20,
+        stddev_samp(log_return) over last_5 as deviation_5,
+        stddev_samp(log_return) over last_20 as deviation_20,
         sqrt({{ days_per_year('asset_class') }}) as annualising
     from {{ ref('aggregations_daily_returns') }}
     where {{ within_days('trade_date', widened(written, back=reach)) }}
     window
-        {%- for days in [5, 20] %}
-        last_{{ days }} as (
-            partition by symbol order by trade_date rows between {{ days - 1 }} preceding and current row
-        ){{ ',' if not loop.last }}
-        {%- endfor %}
+        last_5 as (partition by symbol order by trade_date rows between 4 preceding and current row),
+        last_20 as (partition by symbol order by trade_date rows between 19 preceding and current row)
 ),
 
 made as (
@@ -31,12 +29,8 @@ made as (
         asset_class,
         trade_date,
         log_return,
-        {%- for days in [5, 20] %}
-        if(
-            returns_{{ days }} = {{ days }} and oldest_{{ days }} >= date_add('day', -{{ reach }}, trade_date),
-            deviation_{{ days }} * annualising
-        ) as volatility_{{ days }}d{{ ',' if not loop.last }}
-        {%- endfor %}
+        if(is_full_5, deviation_5 * annualising) as volatility_5d,
+        if(is_full_20, deviation_20 * annualising) as volatility_20d
     from rolling
     where {{ within_days('trade_date', written) }}
 )

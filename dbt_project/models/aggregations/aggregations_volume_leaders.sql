@@ -9,8 +9,9 @@ with made as (
         trade_date,
         volume,
         turnover,
-        row_number() over (partition by trade_date, asset_class order by volume desc, symbol) as volume_rank,
-        row_number() over (partition by trade_date, asset_class order by turnover desc, symbol)
+        row_number() over (partition by trade_date, asset_class order by volume desc, symbol asc)
+            as volume_rank,
+        row_number() over (partition by trade_date, asset_class order by turnover desc, symbol asc)
             as turnover_rank,
         volume / nullif(sum(volume) over (partition by trade_date, asset_class), 0) as volume_share,
         turnover / nullif(sum(turnover) over (partition by trade_date, asset_class), 0) as turnover_share

@@ -12,12 +12,13 @@ with ordered as (
         trade_date,
         hour_start,
         available_at,
-        close_price,
         {%- for n in horizons %}
-        lead(hour_start, {{ n }}) over of_symbol <= date_add('day', {{ reach }}, hour_start) as has_{{ n }}_ahead,
+        lead(hour_start, {{ n }}) over of_symbol <= date_add('day', {{ reach }}, hour_start)
+            as has_{{ n }}_ahead,
         lead(available_at, {{ n }}) over of_symbol as available_at_{{ n }},
-        lead(close_price, {{ n }}) over of_symbol as close_price_{{ n }}{{ ',' if not loop.last }}
+        lead(close_price, {{ n }}) over of_symbol as close_price_{{ n }},
         {%- endfor %}
+        close_price
     from {{ ref('aggregations_hourly_ohlcv') }}
     where {{ within_days('trade_date', widened(written, forward=reach)) }}
     window of_symbol as (partition by symbol order by hour_start)

@@ -5,15 +5,15 @@
 with symbols as (
     select
         daily.*,
-        returns.simple_return,
-        volatility.volatility_20d,
-        max(returns.simple_return) over of_class as best_return,
-        min(returns.simple_return) over of_class as worst_return
+        moves.simple_return,
+        risk.volatility_20d,
+        max(moves.simple_return) over of_class as best_return,
+        min(moves.simple_return) over of_class as worst_return
     from {{ ref('aggregations_daily_ohlcv') }} as daily
-    left join {{ ref('aggregations_daily_returns') }} as returns
-        on daily.trade_date = returns.trade_date and daily.symbol = returns.symbol
-    left join {{ ref('aggregations_volatility') }} as volatility
-        on daily.trade_date = volatility.trade_date and daily.symbol = volatility.symbol
+    left join {{ ref('aggregations_daily_returns') }} as moves
+        on daily.trade_date = moves.trade_date and daily.symbol = moves.symbol
+    left join {{ ref('aggregations_volatility') }} as risk
+        on daily.trade_date = risk.trade_date and daily.symbol = risk.symbol
     where {{ within_days('daily.trade_date', written) }}
     window of_class as (partition by daily.trade_date, daily.asset_class)
 ),

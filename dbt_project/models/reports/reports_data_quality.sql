@@ -15,7 +15,7 @@ with raw_bars as (
     where
         {{ within_partitions(written) }}
         and coalesce(kind, 'bar') = 'bar'
-    group by 1, 2, 3, 4, 5
+    group by cast(raw_hour as date), asset_class, symbol, bar_interval, bar_start
 ),
 
 raw_days as (
@@ -50,7 +50,7 @@ broken_rules as (
         count(*) as records
     from {{ ref('stg_quarantine') }}
     where {{ within_partitions(written) }}
-    group by 1, 2, 3
+    group by cast(raw_hour as date), asset_class, rule
 ),
 
 quarantine_days as (

@@ -17,7 +17,7 @@
     {%- if constraint.type == 'check' %}{% do rules.append(constraint.expression) %}{% endif -%}
   {%- endfor -%}
   {%- for column in key %}{% do rules.append(column ~ ' is not null') %}{% endfor -%}
-  {%- set stored = adapter.get_columns_in_relation(model) | map(attribute='name') | list -%}
+  {%- set stored = column_names(model) -%}
   {%- for column in node.columns.values() -%}
     {%- if column.name not in stored %}{% do rules.append("'" ~ column.name ~ " is stored' = ''") %}{% endif -%}
     {%- if every_column and not column.constraints and column.name not in key -%}

@@ -52,7 +52,7 @@ def data_type(node: exp.DataType) -> exp.DataType:
     return node
 
 
-def cast(node: exp.Expr) -> exp.Expr:
+def cast(node: exp.Cast | exp.TryCast) -> exp.Expr:
     """Return a cast, of which the value and the type are translated already."""
     lenient = isinstance(node, exp.TryCast) or bool(node.meta.get("or_null"))
     value, to = node.this, node.to.this
@@ -88,7 +88,7 @@ def _text(value: exp.Expr, known: Kind | None, to: exp.DType, length: int | None
     return sql.call("left", made, sql.number(length)) if length else made
 
 
-def _instant(node: exp.Expr, value: exp.Literal) -> exp.Expr:
+def _instant(node: exp.Cast | exp.TryCast, value: exp.Literal) -> exp.Expr:
     """Return ``timestamp '2026-01-01 00:00:00 UTC'``: an instant, in the zone that the text names."""
     found = _ZONE.fullmatch(value.name.strip())
     if not found or isinstance(node, exp.TryCast):

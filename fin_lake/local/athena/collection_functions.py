@@ -49,9 +49,9 @@ def joined(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     )
     certain = set(elements) - {Kind.TEXT}  # nothing but an array can be joined with one of these
     if (sides[0] is Kind.ARRAY and sides[1] in elements) or (sides[0] is None and sides[1] in certain):
-        return sql.call("list_append", left, right)
+        return sql.call("athena_append", left, right)
     if (sides[1] is Kind.ARRAY and sides[0] in elements) or (sides[1] is None and sides[0] in certain):
-        return sql.call("list_prepend", left, right)
+        return sql.call("athena_prepend", left, right)
     return exp.Paren(this=exp.DPipe(this=left, expression=right, safe=True))
 
 
@@ -194,7 +194,8 @@ COLLECTIONS: Final[Mapping[str, Builder]] = {
     "map_values": scalar("map_values", 1),
     "map_zip_with": _map_zip_with,
     "multimap_from_entries": filled(
-        "athena_multimap(list_transform(@1, lambda e: {'k': struct_extract(e, 1), 'v': struct_extract(e, 2)}))",
+        "athena_multimap(list_transform(@1, lambda e:"
+        " {'k': struct_extract(e, 1), 'v': struct_extract(e, 2)}))",
         1,
     ),
     "none_match": _matching("athena_none_match"),

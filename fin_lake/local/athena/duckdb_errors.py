@@ -30,12 +30,17 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ),
         (
             r'column "([^"]+)" must appear in the GROUP BY clause',
-            "EXPRESSION_NOT_AGGREGATE: {place}: '{0}' must be an aggregate expression or appear in GROUP BY clause",
+            (
+                "EXPRESSION_NOT_AGGREGATE: {place}: '{0}' must be an aggregate expression or appear in"
+                " GROUP BY clause"
+            ),
         ),
         (
             r"(WHERE|GROUP BY) clause cannot contain (?:aggregates|window)",
-            "EXPRESSION_NOT_SCALAR: {place}: {0} clause cannot contain aggregations, window functions or grouping"
-            " operations",
+            (
+                "EXPRESSION_NOT_SCALAR: {place}: {0} clause cannot contain aggregations, window functions"
+                " or grouping operations"
+            ),
         ),
         (
             r"Table with name (\S+) does not exist",
@@ -66,7 +71,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             "NUMERIC_VALUE_OUT_OF_RANGE: {0} overflow: {1}",
         ),
         (
-            r"with value (\S+) can't be cast because the value is out of range for the destination type (\w+)",
+            r"with value (\S+) can't be cast because the value is out of range for .* type (\w+)",
             "INVALID_CAST_ARGUMENT: Out of range for {type}: {0}",
         ),
         (

@@ -61,13 +61,13 @@ _CALLS: Final[Mapping[Kind, str]] = {
     " variance var_pop var_samp corr covar_pop covar_samp regr_slope regr_intercept skewness kurtosis"
     " geometric_mean entropy sin cos tan asin acos atan atan2 sinh cosh tanh degrees radians to_unixtime nan"
     " infinity percent_rank cume_dist",
-    Kind.TEXT: "concat concat_ws lower upper trim ltrim rtrim lpad rpad replace substr substring reverse_text"
+    Kind.TEXT: "concat concat_ws lower upper trim ltrim rtrim lpad rpad replace substr substring"
     " split_part regexp_replace regexp_extract date_format format_datetime format to_hex to_base64 to_iso8601"
     " array_join listagg json_extract_scalar json_format chr translate url_encode url_decode url_extract_host"
-    " url_extract_path url_extract_query url_extract_protocol url_extract_parameter url_extract_fragment typeof"
-    " normalize human_readable_seconds to_base",
-    Kind.BOOLEAN: "starts_with regexp_like contains any_match all_match none_match is_nan is_finite is_infinite"
-    " bool_and bool_or every arrays_overlap is_json_scalar json_array_contains luhn_check",
+    " url_extract_path url_extract_query url_extract_protocol url_extract_parameter url_extract_fragment"
+    " typeof normalize human_readable_seconds to_base",
+    Kind.BOOLEAN: "starts_with regexp_like contains any_match all_match none_match is_nan is_finite"
+    " is_infinite bool_and bool_or every arrays_overlap is_json_scalar json_array_contains luhn_check",
     Kind.DATE: "date from_iso8601_date last_day_of_month",
     Kind.TIMESTAMP: "date_parse",
     Kind.ZONED: "now from_unixtime from_iso8601_timestamp parse_datetime at_timezone with_timezone",
@@ -87,8 +87,10 @@ _LIKE_ARGUMENT: Final = {
     name: at
     for at, names in enumerate(
         (
-            "abs round truncate ceil ceiling floor max min sum coalesce nullif greatest least any_value arbitrary lag"
-            " lead first_value last_value nth_value max_by min_by try array_max_of reverse",
+            (
+                "abs round truncate ceil ceiling floor max min sum coalesce nullif greatest least any_value"
+                " arbitrary lag lead first_value last_value nth_value max_by min_by try reverse"
+            ),
             "date_trunc if",
             "date_add",
         )
@@ -124,7 +126,7 @@ _NODES: Final[Mapping[type, Kind]] = {
 _KEY: Final = "athena_kind"
 
 
-def kind(node: exp.Expr | None) -> Kind | None:
+def kind(node: exp.Expr | None) -> Kind | None:  # noqa: PLR0911 - a case for each kind of node
     """Return the kind of an expression's value; ``None`` if its text does not say it.
 
     Parameters

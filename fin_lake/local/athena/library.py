@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import duckdb
 
-from fin_lake.local.athena import udfs
-from fin_lake.local.athena.macros import MACROS
+from fin_lake.local.athena import macros, udfs
 
 
 def install(connection: duckdb.DuckDBPyConnection) -> None:
     """Teach a database Athena's functions; once for all of its cursors."""
     udfs.register(connection)
-    for macro in MACROS:
-        connection.execute(f"CREATE MACRO {macro}")
+    connection.execute(macros.SQL)
 
 
 def open_session(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -16,7 +16,7 @@ from sqlglot.dialects.athena import Athena
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.parsers.athena import AthenaTrinoParser
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from fin_lake.local.athena.errors import QueryFailed
 

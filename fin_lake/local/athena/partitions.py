@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from sqlglot import exp
 
 from fin_lake.local.athena import translation
+from fin_lake.local.athena.date_masks import java_date_mask
 from fin_lake.local.athena.errors import QueryFailed, unsupported
 from fin_lake.local.athena.metastore import NULL_PARTITION, GlueTable, Partition, partition_folder
 from fin_lake.local.athena.storage import StoredObject
@@ -287,7 +288,7 @@ class _Kind:
             raise _wrong(self._table, f"projection.{self._name}.range: {error}") from error
 
     def _dates(self, first: str, last: str) -> list[str]:
-        mask = translation.java_date_mask(self._property("format"))
+        mask = java_date_mask(self._property("format"))
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         moment, end, step = _moment(first, mask, now), _moment(last, mask, now), self._step()
         found = []

@@ -17,6 +17,11 @@ from fin_lake.local.athena.errors import QueryFailed, unsupported
 from fin_lake.local.athena.kinds import Kind, kind
 from fin_lake.local.athena.lambdas import applied, fresh
 
+_STEP: Final = re.compile(
+    r"""\.(?P<name>[\w:$-]+) | \.?\[?\s*"(?P<quoted>(?:[^"\\]|\\.)*)"\s*\]? | \[\s*(?P<index>\d+)\s*\]""",
+    re.VERBOSE,
+)
+"""A step of a path into JSON: ``.name``, ``."name"``, ``["name"]`` or ``[0]``."""
 _URL: Final = r"^(?:[^:/?#]+:)?(?://[^/?#]*)?"
 
 
@@ -152,19 +157,16 @@ def json_path(path: str) -> str:
     QueryFailed
         It has wildcards or filters, or is no path.
     """
-    parts = re.findall(
-        r"""\.([\w:$-]+) | \[\s*"((?:[^"\\]|\\.)*)"\s*\] | \."((?:[^"\\]|\\.)*)" | \[\s*(\d+)\s*\]""",
-        path,
-        re.VERBOSE,
-    )
-    written = sum(len(found[0]) for found in re.finditer(
-        r"""\.[\w:$-]+ | \[\s*"(?:[^"\\]|\\.)*"\s*\] | \."(?:[^"\\]|\\.)*" | \[\s*\d+\s*\]""", path, re.VERBOSE
-    ))  # fmt: skip
-    if not path.startswith("$") or written != len(path) - 1:
-        if any(mark in path for mark in ("*", "..", "?", "@")):
-            raise unsupported(f"the JSON path {path}")
-        raise QueryFailed(f"INVALID_FUNCTION_ARGUMENT: Invalid JSON path: '{path}'")
-    return "$" + "".join(f"[{index}]" if index else f'."{a or b or c}"' for a, b, c, index in parts)
+    steps, at = "", 1
+    while path.startswith("$") and (found := _STEP.match(path, at)):
+        name = found["name"] or found["quoted"]
+        steps += f"[{found['index']}]" if found["index"] else f'."{name}"'
+        at = found.end()
+    if at == len(path):
+        return f"${steps}"
+    if any(mark in path for mark in ("*", "..", "?", "@")):
+        raise unsupported(f"the JSON path {path}")
+    raise QueryFailed(f"INVALID_FUNCTION_ARGUMENT: Invalid JSON path: '{path}'")
 
 
 def _json_at(name: str) -> Builder:

@@ -24,7 +24,7 @@ def text(value: str) -> exp.Literal:
     return exp.Literal.string(value)
 
 
-def number(value: float) -> exp.Literal:
+def number(value: float) -> exp.Expr:
     """Return a number."""
     return exp.Literal.number(value)
 

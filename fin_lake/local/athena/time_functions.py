@@ -61,7 +61,7 @@ def _formatted(mask: Callable[[str], str]) -> Builder:
 
 
 def _parsed(call: Call, mask: str) -> exp.Expr:
-    return call.scalar("athena_parse_date", call[0], sql.text(mask), call[1])
+    return call.scalar("athena_parse_date", call[0], sql.text(mask))
 
 
 @arity(2)

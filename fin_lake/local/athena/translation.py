@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel, UnsupportedError
 
 from fin_lake.local.athena import casts, zones
 from fin_lake.local.athena import sql_nodes as sql
@@ -142,7 +143,10 @@ def to_duckdb(tree: exp.Expr) -> str:
             continue  # f(x) FILTER (…) OVER (…) is one call
         tree = _put(tree, node, _rewritten(node))
     zones.refuse_left(tree)
-    return tree.sql(dialect="duckdb")
+    try:
+        return tree.sql(dialect="duckdb", unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        raise unsupported(str(error)) from error
 
 
 def _put(tree: exp.Expr, node: exp.Expr, new: exp.Expr) -> exp.Expr:
@@ -153,7 +157,7 @@ def _put(tree: exp.Expr, node: exp.Expr, new: exp.Expr) -> exp.Expr:
     if parent is None:
         new.parent = None
         return new
-    parent.set(key, new, index)
+    parent.set(str(key), new, index)
     return tree
 
 
@@ -313,10 +317,6 @@ def _field(node: exp.Expr) -> exp.Expr:
     return sql.field(node.this, node.expression.name)
 
 
-def _cast(node: exp.Expr) -> exp.Expr:
-    return casts.cast(node)
-
-
 def _extract(node: exp.Expr) -> exp.Expr:
     part = PARTS.get(node.name.lower())
     if part is None:
@@ -386,7 +386,7 @@ def _distinct(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _placeholder(node: exp.Expr) -> exp.Expr:
+def _placeholder(_: exp.Expr) -> exp.Expr:
     raise QueryFailed("INVALID_PARAMETER_USAGE: line 1:1: Incorrect number of parameters: a ? has no value")
 
 
@@ -395,7 +395,7 @@ _NODES: Final[Mapping[type, Callable[[Any], exp.Expr]]] = {
     exp.Anonymous: _call,
     exp.AtTimeZone: lambda node: zones.at_time_zone(node.this, node.args["zone"]),
     exp.Bracket: _subscript,
-    exp.Cast: _cast,
+    exp.Cast: casts.cast,
     exp.Concat: _typed_call("concat"),
     exp.CurrentTime: lambda _: sql.cast(sql.call("athena_now"), "TIME"),
     exp.CurrentTimestamp: lambda _: sql.call("athena_now"),
@@ -425,7 +425,7 @@ _NODES: Final[Mapping[type, Callable[[Any], exp.Expr]]] = {
     exp.Subquery: _subquery,
     exp.Substring: _typed_call("substr", "this", "start", "length"),
     exp.Trim: _trim,
-    exp.TryCast: _cast,
+    exp.TryCast: casts.cast,
     exp.UnicodeString: _unicode,
     exp.Unnest: unnested,
     exp.Upper: _typed_call("upper", "this"),

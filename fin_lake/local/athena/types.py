@@ -9,7 +9,8 @@ import datetime as dt
 import decimal
 import functools
 import math
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -167,36 +168,43 @@ def _children(type_: DuckDBPyType) -> dict[str, Any]:
 
 
 def _fields(type_: DuckDBPyType) -> Iterator[tuple[str, DuckDBPyType]]:
-    """Yield the fields of a struct, in lower case; those without a name are ``field0``, ``field1`` …"""
+    """Yield the names, in lower case, and types of a struct's fields; without a name they are numbered."""
     for at, (name, child) in enumerate(type_.children):
-        yield name.lower() or f"field{at}", child
+        if isinstance(child, DuckDBPyType):
+            yield name.lower() or f"field{at}", child
 
 
 def _nested(value: Any, type_: DuckDBPyType) -> str:
     return "null" if value is None else _text(value, type_)
 
 
-def _text(value: Any, type_: DuckDBPyType) -> str:  # noqa: PLR0911 - a case for each kind of value
+def _text(value: Any, type_: DuckDBPyType) -> str:
     match type_.id:
         case "list" | "array":
             child = _children(type_)["child"]
             return "[" + ", ".join(_nested(one, child) for one in value) + "]"
         case "map":
-            children = _children(type_)
-            pairs = (
-                f"{_nested(key, children['key'])}={_nested(one, children['value'])}"
-                for key, one in value.items()
-            )
-            return "{" + ", ".join(pairs) + "}"
+            return _map(value, _children(type_))
         case "struct":
             # of a row without names DuckDB gives a tuple
             values = value if isinstance(value, tuple) else value.values()
-            fields = zip(type_.children, values, strict=True)
-            shown = (
-                f"{name or f'field{at}'}={_nested(one, child)}"
-                for at, ((name, child), one) in enumerate(fields)
-            )
-            return "{" + ", ".join(shown) + "}"
+            fields = zip(_fields(type_), values, strict=True)
+            return "{" + ", ".join(f"{name}={_nested(one, child)}" for (name, child), one in fields) + "}"
+        case "float":
+            return _float(_shortest(value))
+        case _:
+            return _plain(value)
+
+
+def _map(value: dict[Any, Any], children: Mapping[str, Any]) -> str:
+    entries: Iterable[tuple[Any, Any]] = value.items()
+    if children["key"].id in ("list", "array", "map", "struct"):  # they cannot be keys of a dictionary
+        entries = zip(value["key"], value["value"], strict=True)
+    pairs = (f"{_nested(key, children['key'])}={_nested(one, children['value'])}" for key, one in entries)
+    return "{" + ", ".join(pairs) + "}"
+
+
+def _plain(value: Any) -> str:  # noqa: PLR0911 - a case for each kind of value
     match value:
         case bool():
             return "true" if value else "false"
@@ -206,10 +214,12 @@ def _text(value: Any, type_: DuckDBPyType) -> str:  # noqa: PLR0911 - a case for
             return _timestamp(value)
         case dt.timedelta():
             return _interval(value)
-        case dt.date() | dt.time():
+        case dt.time():
+            return value.isoformat("milliseconds")
+        case dt.date():
             return value.isoformat()
         case bytes() | bytearray():
-            return " ".join(f"{byte:02x}" for byte in value)
+            return value.hex(" ")
         case decimal.Decimal():
             return format(value, "f")
         case _:
@@ -217,7 +227,7 @@ def _text(value: Any, type_: DuckDBPyType) -> str:  # noqa: PLR0911 - a case for
 
 
 def _timestamp(value: dt.datetime) -> str:
-    text = f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}"
+    text = value.replace(tzinfo=None).isoformat(" ", "milliseconds")
     if value.tzinfo is None:
         return text
     return f"{text} {'UTC' if value.utcoffset() == _UTC else value.tzinfo}"
@@ -228,6 +238,14 @@ def _interval(value: dt.timedelta) -> str:
     minutes, seconds = divmod(value.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{sign}{value.days} {hours:02d}:{minutes:02d}:{seconds:02d}.{value.microseconds // 1000:03d}"
+
+
+def _shortest(value: float) -> float:
+    """Return the number of fewest digits that is the same in single precision."""
+    if not math.isfinite(value):
+        return value
+    candidates = (float(f"{value:.{digits}g}") for digits in range(6, 10))
+    return next(one for one in candidates if struct.pack("f", one) == struct.pack("f", value))
 
 
 def _float(value: float) -> str:

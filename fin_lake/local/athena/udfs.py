@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import duckdb
+from duckdb.func import FunctionNullHandling
 
 from fin_lake.local.athena.duckdb_errors import RAISED
 from fin_lake.local.athena.type_names import trino_name
@@ -83,6 +84,18 @@ def _normalize(text: str, form: str) -> str:
 
 def _url_encode(text: str) -> str:
     return urllib.parse.quote_plus(text, safe="*-._").replace("~", "%7E")
+
+
+def _url_decode(text: str) -> str:
+    return urllib.parse.unquote_plus(text)
+
+
+def _crc32(data: bytes) -> int:
+    return zlib.crc32(data)
+
+
+def _from_base32(text: str) -> bytes:
+    return base64.b32decode(text)
 
 
 def _url_parameter(url: str | None, name: str | None) -> str | None:
@@ -234,7 +247,6 @@ def _inverse_normal_cdf(mean: float, deviation: float, probability: float) -> fl
     return statistics.NormalDist(mean, deviation).inv_cdf(probability)
 
 
-# DuckDB counts parameters: a lambda stands for a function that has optional ones
 _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
     ("java_number", java_number, ["VARCHAR"], "VARCHAR"),
     ("type_name", trino_name, ["VARCHAR"], "VARCHAR"),
@@ -244,7 +256,7 @@ _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = 
     ("normalize", _normalize, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     ("decode", lambda data: data.decode("utf-8", "replace"), ["BLOB"], "VARCHAR"),
     ("url_encode", _url_encode, ["VARCHAR"], "VARCHAR"),
-    ("url_decode", lambda text: urllib.parse.unquote_plus(text), ["VARCHAR"], "VARCHAR"),
+    ("url_decode", _url_decode, ["VARCHAR"], "VARCHAR"),
     ("url_parameter", _url_parameter, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     ("url_port", _url_port, ["VARCHAR"], "BIGINT"),
     ("human_readable_seconds", _human_readable_seconds, ["DOUBLE"], "VARCHAR"),
@@ -256,7 +268,7 @@ _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = 
     ("normal_cdf", _normal_cdf, ["DOUBLE"] * 3, "DOUBLE"),
     ("inverse_normal_cdf", _inverse_normal_cdf, ["DOUBLE"] * 3, "DOUBLE"),
     ("xxhash64", lambda data: xxhash64(data).to_bytes(8, "big"), ["BLOB"], "BLOB"),
-    ("crc32", lambda data: zlib.crc32(data), ["BLOB"], "BIGINT"),
+    ("crc32", _crc32, ["BLOB"], "BIGINT"),
     ("sha512", lambda data: hashlib.sha512(data).digest(), ["BLOB"], "BLOB"),
     *(
         (f"hmac_{name}", _hmac(name), ["BLOB", "BLOB"], "BLOB")
@@ -265,7 +277,7 @@ _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = 
     ("to_base64url", lambda data: base64.urlsafe_b64encode(data).decode(), ["BLOB"], "VARCHAR"),
     ("from_base64url", _decode_base64url, ["VARCHAR"], "BLOB"),
     ("to_base32", lambda data: base64.b32encode(data).decode(), ["BLOB"], "VARCHAR"),
-    ("from_base32", lambda text: base64.b32decode(text), ["VARCHAR"], "BLOB"),
+    ("from_base32", _from_base32, ["VARCHAR"], "BLOB"),
     ("to_big_endian_32", _to_big_endian(4), ["INTEGER"], "BLOB"),
     ("to_big_endian_64", _to_big_endian(8), ["BIGINT"], "BLOB"),
     ("from_big_endian_32", _from_big_endian, ["BLOB"], "INTEGER"),
@@ -283,5 +295,5 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
             function,
             [duckdb.sqltype(one) for one in parameters],
             duckdb.sqltype(result),
-            null_handling="special" if special else "default",  # type: ignore[arg-type]
+            null_handling=FunctionNullHandling.SPECIAL if special else FunctionNullHandling.DEFAULT,
         )

@@ -23,7 +23,19 @@ _LOCAL: Final = frozenset(
 )
 """Functions that go by the local time."""
 _INSTANT: Final = frozenset(("to_unixtime", "at_timezone", "count", "approx_distinct"))
-_COMPARED: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In, exp.Is, exp.NullSafeNEQ, exp.NullSafeEQ)  # fmt: skip
+_COMPARED: Final = (
+    exp.Between,
+    exp.EQ,
+    exp.GT,
+    exp.GTE,
+    exp.In,
+    exp.Is,
+    exp.LT,
+    exp.LTE,
+    exp.NEQ,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+)
 
 
 def in_zone(instant: exp.Expr, zone: exp.Expr) -> exp.Expr:
@@ -53,9 +65,7 @@ def settle(node: exp.Expr) -> None:
     for child in list(node.iter_expressions()):
         if not is_zoned(child):
             continue
-        if isinstance(node, exp.Anonymous) and node.name in _LOCAL:
-            child.replace(_local(child))
-        elif isinstance(node, exp.Extract):
+        if isinstance(node, exp.Extract) or (isinstance(node, exp.Anonymous) and node.name in _LOCAL):
             child.replace(_local(child))
         elif isinstance(node, _COMPARED) or (isinstance(node, exp.Anonymous) and node.name in _INSTANT):
             child.replace(_instant(child))

@@ -194,7 +194,7 @@ QUERIES = [
     ("select x from (values 1, 2) as t(x) group by x having sum(x) > 1", ["2"]),
     ("select sum(x) over w from (values 1, 2) as t(x) window w as (order by x)", ["1", "3"]),
     ("select distinct x from (values 1, 1) as t(x)", ["1"]),
-    ("select \"Select\" from (values 1) as t(\"Select\")", ["1"]),
+    ('select "Select" from (values 1) as t("Select")', ["1"]),
     ("-- a comment\nselect /* another */ 1;", ["1"]),
     ("select x + 1 as y from (values 1) as t(x) where x = 1 and x between 0 and 2", ["2"]),
     ("select upper(s) from (values 'a') as t(s) where s like 'a%' and s <> 'b'", ["A"]),
@@ -227,7 +227,9 @@ def test_a_query(query, expected):
 
 
 def test_a_macro_works_in_a_correlated_subquery():
-    inner = "select cast(cast(t.d as bigint) / u.y as varchar) || cast(t.ts as varchar) from (values 2) as u(y)"
+    inner = (
+        "select cast(cast(t.d as bigint) / u.y as varchar) || cast(t.ts as varchar) from (values 2) as u(y)"
+    )
     found = rows(f"{TABLE} select ({inner}) from t where i = 1")
     assert found == [["12026-01-01 00:30:00.000"]]
 
@@ -264,7 +266,9 @@ def test_columns_without_a_name_are_numbered_and_names_are_in_lower_case():
     assert [name for name, _ in columns("values (1, 'a')")] == ["_col0", "_col1"]
     assert [name for name, _ in columns("select * from (select 1, 2 as x)")] == ["_col0", "x"]
     assert [name for name, _ in columns("select 1 union all select 2 as z")] == ["_col0"]
-    assert [name for name, _ in columns("select r.n from (select cast(row(1) as row(n integer)) as r)")] == ["n"]
+    assert [name for name, _ in columns("select r.n from (select cast(row(1) as row(n integer)) as r)")] == [
+        "n"
+    ]
 
 
 @pytest.mark.parametrize(

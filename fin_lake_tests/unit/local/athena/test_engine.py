@@ -207,9 +207,9 @@ ICEBERG = (
 )
 
 
-def test_random_changes_of_an_iceberg_table_give_what_a_dictionary_gives(run: Run) -> None:
+def test_random_changes_of_an_iceberg_table_give_what_a_dictionary_gives(run: Run) -> None:  # noqa: C901
     """Merges, updates, deletes, inserts, compaction and expiry, compared after every step."""
-    chance = random.Random(20230103)  # noqa: S311 - a test's
+    chance = random.Random(20230103)
     run(ICEBERG)
     held = {(0, 0): 0}
     for step in range(40):
