@@ -4,7 +4,7 @@
   every hour to find the last would cost more than it tells.
 #}
 {% macro athena__collect_freshness(source, loaded_at_field, filter) %}
-  {%- set utc = modules.datetime.timezone.utc -%}
+  {%- set utc = modules.pytz.utc -%}
   {%- set frozen = env_var('FIN_LAKE_NOW', '') -%}
   {%- set now = modules.datetime.datetime.fromisoformat(frozen).astimezone(utc) if frozen
       else modules.datetime.datetime.now(utc) -%}

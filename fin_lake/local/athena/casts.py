@@ -57,6 +57,8 @@ def cast(node: exp.Cast | exp.TryCast) -> exp.Expr:
     lenient = isinstance(node, exp.TryCast) or bool(node.meta.get("or_null"))
     value, to = node.this, node.to.this
     known = kind(value)
+    if isinstance(value, exp.Null):
+        return exp.Cast(this=value, to=node.to)
     if to in _TEXTS or to == exp.DType.CHAR:
         return _text(value, known, to, node.meta.get(_LENGTH))
     if to == exp.DType.JSON:

@@ -67,6 +67,10 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             "INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed",
         ),
         (
+            r"Type INT128 with value (\S+) can't be cast because the value is out of range for .* INT64",
+            "NUMERIC_VALUE_OUT_OF_RANGE: bigint overflow: {0}",
+        ),
+        (
             r"Overflow in (\w+) of INT\d+ \((.*)\)",
             "NUMERIC_VALUE_OUT_OF_RANGE: {0} overflow: {1}",
         ),

@@ -104,9 +104,12 @@ def parse(sql: str) -> exp.Expr:
     if len(statements) != 1:
         got = "Query is empty" if not statements else f"Only one sql statement is allowed. Got: {sql}"
         raise QueryFailed(f"line 1:1: {got}")
-    if isinstance(statements[0], exp.Command):
-        raise QueryFailed(f"line 1:1: mismatched input '{statements[0].name[:40]}'")
-    return _unmarked(statements[0])
+    tree = _unmarked(statements[0])
+    if isinstance(tree, exp.Command) or (
+        isinstance(tree, (exp.Condition, exp.Alias)) and not isinstance(tree, exp.Query)
+    ):
+        raise QueryFailed(f"line 1:1: mismatched input '{(sql.split() or [''])[0][:40]}'")
+    return tree
 
 
 def bind_parameters(tree: exp.Expr, parameters: Sequence[str]) -> exp.Expr:

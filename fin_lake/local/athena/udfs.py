@@ -55,6 +55,14 @@ def java_number(text: str) -> str:
     return f"{'-' if sign else ''}{mantissa[0]}.{mantissa[1:] or '0'}E{point}"
 
 
+def _decimal_quotient(dividend: str, divisor: str) -> str:
+    """Return a quotient at the larger scale of the two, half rounded away from zero."""
+    over, by = decimal.Decimal(dividend), decimal.Decimal(divisor)
+    places = max(-int(over.as_tuple().exponent), -int(by.as_tuple().exponent), 0)
+    with decimal.localcontext(prec=100, rounding=decimal.ROUND_HALF_UP):
+        return format((over / by).quantize(decimal.Decimal(1).scaleb(-places)), "f")
+
+
 def _json_sorted(text: str) -> str:
     """Return JSON as Athena keeps it: no blanks, the keys of objects in order."""
     try:
@@ -250,6 +258,7 @@ def _inverse_normal_cdf(mean: float, deviation: float, probability: float) -> fl
 _FUNCTIONS: Final[tuple[tuple[str, Callable[..., Any], list[str], str], ...]] = (
     ("java_number", java_number, ["VARCHAR"], "VARCHAR"),
     ("type_name", trino_name, ["VARCHAR"], "VARCHAR"),
+    ("decimal_quotient", _decimal_quotient, ["VARCHAR", "VARCHAR"], "VARCHAR"),
     ("json_sorted", _json_sorted, ["VARCHAR"], "VARCHAR"),
     ("from_base", _from_base, ["VARCHAR", "BIGINT"], "BIGINT"),
     ("to_base", _to_base, ["BIGINT", "BIGINT"], "VARCHAR"),

@@ -10,33 +10,17 @@ CREATE MACRO athena_fail(message) AS CAST('athena:' || message AS TINYINT);
 CREATE MACRO athena_division_by_zero() AS athena_fail('DIVISION_BY_ZERO: Division by zero');
 CREATE MACRO athena_bad_cast(x, name) AS
     athena_fail('INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to ' || name);
--- decimals: quotients are rounded half away from zero, at the larger of the two scales
-CREATE MACRO athena_scale(t) AS
-    CASE
-        WHEN t LIKE 'DECIMAL%' THEN CAST(regexp_extract(t, ',(\d+)', 1) AS INTEGER)
-        ELSE 0 END;
-CREATE MACRO athena_unscaled(x) AS CAST(replace(CAST(x AS VARCHAR), '.', '') AS HUGEINT);
-CREATE MACRO athena_half_up(n, d) AS sign(n) * sign(d) * ((2 * abs(n) + abs(d)) // (2 * abs(d)));
-CREATE MACRO athena_ten_to(e) AS CAST('1' || repeat('0', e) AS HUGEINT);
-CREATE MACRO athena_padded(digits, s) AS repeat('0', greatest(s + 1 - length(digits), 0)) || digits;
-CREATE MACRO athena_with_point(digits, s) AS
-    CASE
-        WHEN s = 0 THEN digits
-        ELSE left(digits, length(digits) - s) || '.' || right(digits, s) END;
-CREATE MACRO athena_scaled_text(n, s) AS
-    CASE
-        WHEN n < 0 THEN '-'
-        ELSE '' END || athena_with_point(athena_padded(CAST(abs(n) AS VARCHAR), s), s);
-CREATE MACRO athena_decimal_quotient(a, b, s, up) AS
-    athena_scaled_text(athena_half_up(athena_unscaled(a) * athena_ten_to(up), athena_unscaled(b)), s);
-CREATE MACRO athena_decimal_division(a, b, sa, sb) AS
-    athena_decimal_quotient(a, b, greatest(sa, sb), greatest(sa, sb) + sb - sa);
+-- decimal quotients are rounded half away from zero: by way of floats, unless they are too large for
+-- that or too near a half
+CREATE MACRO athena_unit(t) AS pow(10, CAST(regexp_extract(t, ',(\d+)', 1) AS INTEGER));
+CREATE MACRO athena_rounds_surely(q) AS abs(q) < 1e12 AND abs(abs(q - trunc(q)) - 0.5) > 1e-3;
 -- whole numbers and decimals divided by zero fail, floats give infinity; a + b is of the result's type
 CREATE MACRO athena_divide_unchecked(a, b) AS
     CASE
         WHEN typeof(a + b) IN ('DOUBLE', 'FLOAT') THEN cast_to_type(a / b, a + b)
-        WHEN typeof(a + b) LIKE 'DECIMAL%' THEN cast_to_type(
-            athena_decimal_division(a, b, athena_scale(typeof(a)), athena_scale(typeof(b))), a + b)
+        WHEN typeof(a + b) LIKE 'DECIMAL%' AND NOT athena_rounds_surely(a / b * athena_unit(typeof(a + b)))
+            THEN cast_to_type(athena_decimal_quotient(CAST(a AS VARCHAR), CAST(b AS VARCHAR)), a + b)
+        WHEN typeof(a + b) LIKE 'DECIMAL%' THEN cast_to_type(a / b, a + b)
         ELSE cast_to_type(a // b, a + b) END;
 CREATE MACRO athena_divide(a, b) AS
     CASE
@@ -114,11 +98,9 @@ CREATE MACRO athena_width_bucket_of(x, bins) AS CAST(len(list_filter(bins, lambd
 -- the average of whole numbers is a DOUBLE, of decimals of their own type
 CREATE MACRO athena_sum_type(x) AS x * CAST(1 AS BIGINT) * CAST(1 AS BIGINT);
 CREATE MACRO athena_avg_type(x) AS list_aggregate([x], 'median');
-CREATE MACRO athena_decimal_average(total, n, x) AS
-    cast_to_type(athena_decimal_quotient(total, n, athena_scale(typeof(total)), 0), athena_avg_type(x));
 CREATE MACRO athena_average(plain, total, n, x) AS
     CASE
-        WHEN typeof(x) LIKE 'DECIMAL%' THEN athena_decimal_average(total, n, x)
+        WHEN typeof(x) LIKE 'DECIMAL%' THEN cast_to_type(athena_divide_unchecked(total, n), athena_avg_type(x))
         ELSE cast_to_type(plain, athena_avg_type(x)) END;
 CREATE MACRO athena_skewness(s, n) AS s * (n - 2) / sqrt(CAST(n AS DOUBLE) * (n - 1));
 """
