@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import boto3
@@ -45,7 +46,7 @@ def settings(stack: Settings) -> Settings:
     return stack.model_copy(update={"bucket": "test-analytics", "glue_database": "test_analytics"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with open_instance(settings) as instance:
         yield instance
@@ -96,10 +97,15 @@ def rows(settings: Settings, sql: str) -> list[tuple[str | None, ...]]:
     return list(Athena(settings).run(sql).rows())
 
 
-def test_an_hour_is_built_tested_and_described(settings, tiny, instance, capsys):
-    result = build(settings, tiny, instance)
-    assert result.success
-    made = built(result)
+@pytest.fixture(scope="module")
+def an_hour(settings: Settings, tiny: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """One run of one hour."""
+    return build(settings, tiny, instance)
+
+
+def test_an_hour_is_built_tested_and_described(an_hour):
+    assert an_hour.success
+    made = built(an_hour)
     assert {name: [each.partition for each in events] for name, events in made.items()} == {
         name: [hour_key(HOUR.start)] for name in MODELS
     }
@@ -112,11 +118,17 @@ def test_an_hour_is_built_tested_and_described(settings, tiny, instance, capsys)
     columns = [(column.name, column.type) for column in metadata["dagster/column_schema"].value.columns]
     assert columns[:2] == [("symbol", "string"), ("price", "decimal(2,1)")]
     assert "dagster/row_count" not in made["staging/bars"][0].metadata, "a view is not counted"
-    assert "OK created sql view model" in capsys.readouterr().err, "dbt's lines are the run's log"
 
 
-def test_tests_are_checks_with_the_rows_that_fail_and_the_sql_that_finds_them(settings, tiny, instance):
-    found = checks(build(settings, tiny, instance))
+def test_dbts_lines_are_the_runs_log(an_hour, instance):
+    lines = [entry.user_message for entry in instance.all_logs(an_hour.run_id)]
+    assert any("OK created sql view model test_analytics.stg_bars" in line for line in lines)
+    assert any("WARN 1 prices_are_low" in line for line in lines)
+    assert "Done. PASS=6 WARN=1 ERROR=0 SKIP=0 NO-OP=0 TOTAL=7" in lines
+
+
+def test_tests_are_checks_with_the_rows_that_fail_and_the_sql_that_finds_them(an_hour):
+    found = checks(an_hour)
     assert {name: each.passed for name, each in found.items()} == {
         "unique_aggregations_daily_symbol": True,
         "not_null_aggregations_daily_symbol": True,
@@ -146,14 +158,12 @@ def test_a_range_of_hours_is_one_invocation_for_all_of_them(settings, tiny, inst
     ]
 
 
-def test_a_later_run_in_the_same_process_has_its_own_hours(settings, tiny, instance):
-    for span in (HOUR, hours("2023-01-05T10")):
-        assert build(settings, tiny, instance, span).success
+def test_a_later_run_in_the_same_process_has_its_own_hours(an_hour, settings, tiny, instance):
+    assert build(settings, tiny, instance, hours("2023-01-05T10")).success
     assert rows(settings, "select start_hour from reports_summary") == [("2023-01-05 10:00:00",)]
 
 
-def test_a_part_of_the_models_can_be_built_alone(settings, tiny, instance):
-    assert build(settings, tiny, instance).success
+def test_a_part_of_the_models_can_be_built_alone(an_hour, settings, tiny, instance):
     result = build(settings, tiny, instance, assets=("aggregations/daily",))
     assert list(built(result)) == ["aggregations/daily"]
     assert len(checks(result)) == 3
@@ -195,11 +205,10 @@ def test_a_run_that_is_interrupted_stops_the_statement_that_runs(settings, tmp_p
         where x * y + z % 7 = 3 -- {{ ref('stg_bars') }}
     """
     project = prepared_project(tmp_path / "project", {DAILY: endless})
-    events = run_dbt(settings, project, ["build"], known=load_manifest(project)["nodes"])
-    assert next(event.node.name for event in events if event.name == "NodeFinished") == "stg_bars"
-    time.sleep(0.5)  # let the endless statement start
-    started = time.monotonic()
-    events.close()
+    with closing(run_dbt(settings, project, ["build"], known=load_manifest(project)["nodes"])) as events:
+        assert "stg_bars" in (event.node.name for event in events if event.name == "NodeFinished")
+        time.sleep(0.5)  # let the endless statement start
+        started = time.monotonic()
     assert time.monotonic() - started < 10
     assert not [thread for thread in threading.enumerate() if thread.name == "dbt"]
 

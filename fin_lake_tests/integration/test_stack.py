@@ -269,7 +269,7 @@ def test_a_failing_postgres_is_shown_with_its_log(running, home):
     assert "PostgreSQL ended at its start" in failed.stderr
     assert "wal_level" in failed.stderr
     assert str(home / "logs" / "postgres.log") in failed.stderr
-    assert "AWS (ministack), market replay: running" in failed.stderr
+    assert "AWS (ministack), Athena and Glue, market replay: running" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
@@ -463,7 +463,7 @@ def test_down_leaves_nothing(running, home):
     idle = market(home)  # a client that stays connected must not hold it up
     down = fin_lake(home, "down")
     idle.close()
-    assert (down.returncode, down.stdout) == (0, "stopped: aws, replay, postgres\n")
+    assert (down.returncode, down.stdout) == (0, "stopped: aws, athena, replay, postgres\n")
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert all(processes.port_is_free(service.port) for service in services)
     assert not (running.postgres.data / "postmaster.pid").exists()

@@ -58,7 +58,10 @@ quarantine_days as (
         trade_date,
         asset_class,
         sum(records) as quarantined_rows,
-        map_agg(rule, records) as quarantined_by_rule
+        -- text, since few readers of reports know maps
+        '{' || array_join(
+            array_agg('"' || rule || '": ' || cast(records as varchar) order by rule), ', '
+        ) || '}' as quarantined_by_rule
     from broken_rules
     group by trade_date, asset_class
 ),

@@ -6,7 +6,7 @@ Where the kind is known, plain SQL of DuckDB does; where it is not, a macro asks
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -61,7 +61,7 @@ _CALLS: Final[Mapping[Kind, str]] = {
     " variance var_pop var_samp corr covar_pop covar_samp regr_slope regr_intercept skewness kurtosis"
     " geometric_mean entropy sin cos tan asin acos atan atan2 sinh cosh tanh degrees radians to_unixtime nan"
     " infinity percent_rank cume_dist",
-    Kind.TEXT: "concat concat_ws lower upper trim ltrim rtrim lpad rpad replace substr substring"
+    Kind.TEXT: "concat_ws lower upper trim ltrim rtrim lpad rpad replace substr substring"
     " split_part regexp_replace regexp_extract date_format format_datetime format to_hex to_base64 to_iso8601"
     " array_join listagg json_extract_scalar json_format chr translate url_encode url_decode url_extract_host"
     " url_extract_path url_extract_query url_extract_protocol url_extract_parameter url_extract_fragment"
@@ -88,16 +88,18 @@ _LIKE_ARGUMENT: Final = {
     for at, names in enumerate(
         (
             (
-                "abs round truncate ceil ceiling floor max min sum coalesce nullif greatest least any_value"
-                " arbitrary lag lead first_value last_value nth_value max_by min_by try reverse"
+                "abs round truncate ceil ceiling floor max min sum any_value arbitrary lag lead first_value"
+                " last_value nth_value max_by min_by try reverse nullif"
             ),
-            "date_trunc if",
+            "date_trunc",
             "date_add",
         )
     )
     for name in names.split()
 }
 """Calls that give a value of an argument's kind, by the argument's place."""
+_LIKE_ALL: Final = {"coalesce": 0, "greatest": 0, "least": 0, "concat": 0, "if": 1}
+"""Calls that give a value of the kind that their arguments have in common, from that place on."""
 _THROUGH: Final = (exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.Alias)
 _NODES: Final[Mapping[type, Kind]] = {
     exp.Array: Kind.ARRAY,
@@ -109,7 +111,6 @@ _NODES: Final[Mapping[type, Kind]] = {
     exp.And: Kind.BOOLEAN,
     exp.Or: Kind.BOOLEAN,
     exp.Not: Kind.BOOLEAN,
-    exp.Concat: Kind.TEXT,
     exp.Lower: Kind.TEXT,
     exp.Upper: Kind.TEXT,
     exp.Trim: Kind.TEXT,
@@ -149,8 +150,8 @@ def kind(node: exp.Expr | None) -> Kind | None:  # noqa: PLR0911 - a case for ea
         return _of_call(node)
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)):
         return _of_arithmetic(node)
-    if isinstance(node, exp.Case):
-        return kind(node.args["ifs"][0].args["true"])
+    if isinstance(node, (exp.Case, exp.Concat)):
+        return _common([*(one.args["true"] for one in node.args.get("ifs") or ()), *_others(node)])
     if isinstance(node, exp.DPipe):
         return _either(node, Kind.ARRAY, Kind.TEXT)
     return _NODES.get(type(node))
@@ -174,6 +175,8 @@ def _of_literal(node: exp.Literal) -> Kind:
 
 def _of_call(node: exp.Anonymous) -> Kind | None:
     name = node.name
+    if name in _LIKE_ALL:
+        return _common(node.expressions[_LIKE_ALL[name] :])
     if name in _LIKE_ARGUMENT:
         at = _LIKE_ARGUMENT[name]
         found = kind(node.expressions[at]) if len(node.expressions) > at else None
@@ -181,6 +184,15 @@ def _of_call(node: exp.Anonymous) -> Kind | None:
         several = {"max": 2, "min": 2, "max_by": 3, "min_by": 3}.get(name)
         return Kind.ARRAY if several == len(node.expressions) else found
     return _BY_CALL.get(name)
+
+
+def _others(node: exp.Expr) -> Sequence[exp.Expr | None]:
+    return node.expressions if isinstance(node, exp.Concat) else [node.args.get("default")]
+
+
+def _common(values: Sequence[exp.Expr | None]) -> Kind | None:
+    found = {kind(one) for one in values if one is not None and not isinstance(one, exp.Null)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _of_arithmetic(node: exp.Expr) -> Kind | None:

@@ -167,6 +167,8 @@ def _prepared(tokens: list[Token]) -> list[Token]:
     prepared: list[Token] = []
     marks = 0
     for index, token in enumerate(tokens):
+        if token.token_type == TokenType.DCOLON:
+            raise QueryFailed(f"line {token.line}:{token.col - 1}: mismatched input '::'")
         if token.token_type == TokenType.PLACEHOLDER:
             # the tree does not keep the order of the text: each mark carries its number, as in :p1
             marks += 1

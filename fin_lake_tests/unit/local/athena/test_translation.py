@@ -80,6 +80,24 @@ def test_ordinary_sql_is_left_to_duckdb():
     assert "athena_" not in made.lower()
 
 
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("select 1::int", "'::'"),
+        ("select 1 & 2", "'&'"),
+        ("select 'a' ilike 'A'", "'ILIKE'"),
+        ("select * exclude (x) from t", "'EXCEPT'"),
+        ("select x from t group by all", "'ALL'"),
+        ("select distinct on (x) y from t", "'ON'"),
+        ("select 1 union by name select 2", "'BY'"),
+        ("select a.x from a semi join b on a.x = b.x", "'SEMI'"),
+        ("select * from a asof join b on a.x >= b.x", "'ASOF'"),
+    ],
+)
+def test_duckdbs_own_syntax_is_refused(sql, word):
+    assert f"mismatched input {word}" in failure(sql)
+
+
 def test_no_function_is_both_supported_and_refused():
     assert not set(FUNCTIONS) & REFUSED
 
