@@ -9,7 +9,11 @@ from typing import Final
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
-from dagster_dbt.asset_utils import get_subset_selection_for_context
+from dagster_dbt.asset_utils import (
+    get_checks_on_sources_upstream_of_selected_assets,
+    get_dbt_resource_names_for_asset_keys,
+    get_dbt_test_names_for_check_keys,
+)
 
 from fin_lake.analytics.events import DagsterEvent, EventTranslation
 from fin_lake.analytics.lock import tables_to_itself
@@ -62,10 +66,18 @@ def build(
 def _selection(
     context: dg.AssetExecutionContext, manifest: Manifest, translator: DagsterDbtTranslator
 ) -> list[str]:
-    chosen, indirect = get_subset_selection_for_context(
-        context, manifest, _EVERYTHING, None, None, translator, None
-    )
-    return [*chosen, *(["--indirect-selection", indirect] if indirect else [])]
+    """Select what Dagster has selected, and no test besides: one may read a model that is not built now."""
+    assets = context.assets_def
+    if not assets.is_subset:
+        return ["--select", _EVERYTHING]
+    keys = context.selected_asset_keys
+    of_sources = get_checks_on_sources_upstream_of_selected_assets(assets, keys)
+    checks = {*context.selected_asset_check_keys, *of_sources}
+    chosen = [
+        *get_dbt_resource_names_for_asset_keys(translator, manifest, assets, keys),
+        *get_dbt_test_names_for_check_keys(translator, manifest, assets, checks),
+    ]
+    return ["--select", " ".join(sorted(chosen)), "--indirect-selection", "empty"]
 
 
 def _exclusion(manifest: Manifest) -> list[str]:

@@ -124,6 +124,7 @@ def test_dbts_lines_are_the_runs_log(an_hour, instance):
     lines = [entry.user_message for entry in instance.all_logs(an_hour.run_id)]
     assert any("OK created sql view model test_analytics.stg_bars" in line for line in lines)
     assert any("WARN 1 prices_are_low" in line for line in lines)
+    assert any("dbt build --select fqn:*" in line for line in lines), "the whole is not named piece by piece"
     assert "Done. PASS=6 WARN=1 ERROR=0 SKIP=0 NO-OP=0 TOTAL=7" in lines
 
 
@@ -163,10 +164,36 @@ def test_a_later_run_in_the_same_process_has_its_own_hours(an_hour, settings, ti
     assert rows(settings, "select start_hour from reports_summary") == [("2023-01-05 10:00:00",)]
 
 
-def test_a_part_of_the_models_can_be_built_alone(an_hour, settings, tiny, instance):
-    result = build(settings, tiny, instance, assets=("aggregations/daily",))
-    assert list(built(result)) == ["aggregations/daily"]
-    assert len(checks(result)) == 3
+def nodes_run(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> int:
+    """Return how many nodes dbt says that it has run."""
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    return next(int(line.rpartition("=")[2]) for line in lines if line.startswith("Done. PASS="))
+
+
+@pytest.mark.parametrize(
+    ("asset", "tests"),
+    [
+        ("aggregations/daily", 3),
+        ("reports/summary", 1),  # it reads aggregations/daily too
+    ],
+)
+def test_a_model_alone_is_built_with_its_own_tests(an_hour, settings, tiny, instance, asset, tests):
+    result = build(settings, tiny, instance, assets=(asset,))
+    assert list(built(result)) == [asset]
+    assert len(checks(result)) == tests
+    assert nodes_run(instance, result) == 1 + tests
+
+
+def test_a_test_alone_builds_nothing(an_hour, settings, tiny, instance):
+    job = build_definitions(settings, dbt_project=tiny).resolve_job_def(EXTRACT_JOB)
+    subset = job.get_subset(
+        asset_selection=set(),
+        asset_check_selection={dg.AssetCheckKey(key("aggregations/daily"), "prices_are_low")},
+    )
+    result = subset.execute_in_process(instance=instance, partition_key=hour_key(HOUR.start))
+    assert built(result) == {}
+    assert list(checks(result)) == ["prices_are_low"]
+    assert nodes_run(instance, result) == 1
 
 
 def test_a_failing_test_is_a_failed_check_and_what_is_downstream_is_not_built(settings, tmp_path, instance):

@@ -83,10 +83,9 @@ class _Input(InputFile):
 class _Buffer(io.BytesIO):
     """Bytes that become an object when they are complete."""
 
-    def __init__(self, location: str, cached: _Cached) -> None:
+    def __init__(self, output: _Output) -> None:
         super().__init__()
-        self._location = location
-        self._cached = cached
+        self._output = output
         self._failed = False
 
     def __exit__(self, *raised: object) -> None:
@@ -95,7 +94,7 @@ class _Buffer(io.BytesIO):
 
     def close(self) -> None:
         if not self.closed and not self._failed:
-            self._cached.write(self._location, self.getvalue())
+            self._output.write(self.getvalue())
         super().close()
 
 
@@ -103,9 +102,15 @@ class _Output(OutputFile):
     def __init__(self, location: str, cached: _Cached) -> None:
         super().__init__(location)
         self._cached = cached
+        self._size: int | None = None
 
     def __len__(self) -> int:
-        return len(self._cached.read(self.location))
+        return len(self._cached.read(self.location)) if self._size is None else self._size
+
+    def write(self, data: bytes) -> None:
+        """Write the file whole."""
+        self._cached.write(self.location, data)
+        self._size = len(data)  # pyiceberg asks for it, and would fetch the file for that
 
     def exists(self) -> bool:
         return self._cached.objects.exists(self.location)
@@ -116,7 +121,7 @@ class _Output(OutputFile):
     def create(self, overwrite: bool = False) -> Any:  # noqa: FBT001, FBT002 - pyiceberg's signature
         if not overwrite and self.exists():
             raise FileExistsError(self.location)
-        return _Buffer(self.location, self._cached)
+        return _Buffer(self)
 
 
 class ObjectsFileIO(FileIO):
