@@ -5,6 +5,7 @@ Every merge adds small files and a snapshot; nothing but this ever removes any.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from fin_lake.settings import Settings
 _STATEMENTS: Final = ("optimize {} rewrite data using bin_pack", "vacuum {}")
 _MORE_RUNS: Final = "MORE_RUNS_NEEDED"  # Athena's, of a statement that did only a part in its time
 _MOST_RUNS: Final = 20
+_LONGEST_BUILD: Final = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def iceberg_tables(manifest: Manifest) -> list[str]:
 def maintain(settings: Settings, tables: list[str], log: Callable[[str], None]) -> Iterator[Upkeep]:
     """Compact each table, and remove old snapshots and the files that only they need.
 
-    Tables that were not built yet are left out.
+    Tables that were not built yet are left out. What builds that were killed have left goes first.
 
     Raises
     ------
@@ -50,6 +52,9 @@ def maintain(settings: Settings, tables: list[str], log: Callable[[str], None]) 
     """
     athena, lake = Athena(settings), LakeTables(settings)
     with tables_to_itself(settings, log):
+        for left in lake.leftovers(tables, dt.datetime.now(dt.UTC) - _LONGEST_BUILD):
+            athena.run(f"drop table if exists {left}")
+            log(f"{left} dropped: a build that did not end had left it")
         for table in tables:
             try:
                 before = lake.facts(table).iceberg

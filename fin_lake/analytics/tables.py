@@ -5,10 +5,12 @@ An Iceberg table's metadata counts its rows, files and bytes; Glue knows the col
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import dagster as dg
@@ -20,6 +22,8 @@ from fin_lake.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
+
+_TEMPORARY: Final = "__dbt_tmp"
 
 
 class TableError(FinLakeError):
@@ -99,6 +103,30 @@ class LakeTables:
             ),
             self._state(location) if location else None,
         )
+
+    def leftovers(self, tables: Collection[str], before: dt.datetime) -> list[str]:
+        """Return the tables that builds of these tables made for themselves before a time, and left.
+
+        A build drops its own; one that was killed does not.
+
+        Raises
+        ------
+        TableError
+            Glue does not answer.
+        """
+        database = self._settings.glue_database
+        pages = self._glue.get_paginator("get_tables").paginate(
+            DatabaseName=database, Expression=f".*{_TEMPORARY}.*"
+        )
+        try:
+            found = [table for page in pages for table in page["TableList"]]
+        except (BotoCoreError, ClientError) as error:
+            raise TableError(f"Glue does not list the tables of {database}: {error}") from None
+        return [
+            table["Name"]
+            for table in found
+            if table["Name"].partition(_TEMPORARY)[0] in tables and table["CreateTime"] < before
+        ]
 
     def _state(self, location: str) -> IcebergState:
         key = location.removeprefix(f"s3://{self._lake.bucket}/")

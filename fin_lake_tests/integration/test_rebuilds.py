@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import boto3
 import dagster as dg
 import pytest
 
+from fin_lake.analytics import maintenance
+from fin_lake.analytics.project import PROJECT, load_manifest
+from fin_lake.analytics.runner import run_dbt
+from fin_lake.assets.analytics import dbt_variables
 from fin_lake.lake.catalog import ensure_catalog
-from fin_lake.operations.athena import Athena
+from fin_lake.lake.store import Lake
+from fin_lake.operations.athena import Athena, AthenaError
 from fin_lake.operations.extract import ExtractReport, extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
-from fin_lake.settings import Settings
+from fin_lake.settings import Settings, environment
 from fin_lake.tables import ASSET_CLASSES
 from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.synthetic import fill, synthetic_records
 
 pytestmark = pytest.mark.stack
 SPAN = hours("2023-01-05T00", 48)
 LATE = hours("2023-01-05T16")
+MANY_DAYS = hours("2022-03-01T00", 110 * 24)  # more than Athena writes partitions with one statement
 MODELS = (
     "aggregations_hourly_ohlcv",
     "aggregations_daily_ohlcv",
@@ -109,3 +122,78 @@ def test_repeated_late_and_interrupted_builds_end_in_the_same_tables(
     assert contents(winding) == wanted, "after the late hour, and the failure"
     assert extracted(winding, instance, SPAN).succeeded
     assert contents(winding) == wanted, "after the same days again"
+
+
+KILLED_AT = """
+import os, re, signal, sys
+from botocore.client import BaseClient
+from fin_lake.analytics.project import PROJECT, load_manifest
+from fin_lake.analytics.runner import run_dbt
+from fin_lake.settings import load_settings
+
+call = BaseClient._make_api_call
+
+def killed_at(self, operation, parameters):
+    if operation == "StartQueryExecution" and re.search(sys.argv[1], parameters["QueryString"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(self, operation, parameters)
+
+BaseClient._make_api_call = killed_at
+for _ in run_dbt(load_settings(), PROJECT, ["run", "--vars", sys.argv[2]], known=load_manifest()["nodes"]):
+    pass
+"""
+FIRST_BATCH = "insert into .*hourly_ohlcv__dbt_tmp"
+
+
+def walks(settings: Settings) -> Settings:
+    """Put an hour of each of many days into the lake."""
+    for asset_class, symbols in (("stocks", ("A", "B")), ("crypto", ("A-USD",))):
+        records = synthetic_records(asset_class, MANY_DAYS, symbols)
+        fill(Lake(settings), asset_class, records, [hour for hour in MANY_DAYS if hour.hour == 15])
+    return settings
+
+
+def run_models(settings: Settings) -> None:
+    command = ["run", "--vars", json.dumps(dbt_variables(MANY_DAYS))]
+    for event in run_dbt(settings, PROJECT, command, known=load_manifest()["nodes"]):
+        assert event.raw["info"]["level"] != "error", event.raw["info"]["msg"]
+
+
+def run_models_until(settings: Settings, statement: str) -> None:
+    """Build in a process that is killed when it is about to run a statement."""
+    command = [sys.executable, "-c", KILLED_AT, statement, json.dumps(dbt_variables(MANY_DAYS))]
+    done = subprocess.run(
+        command, env=os.environ | environment(settings), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+
+def test_builds_of_many_days_that_are_killed_leave_no_part_of_a_table_and_no_litter(
+    stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = walks(lake(stack, "test-kills-straight"))
+    run_models(straight)
+    wanted = contents(straight)
+    killed = walks(lake(stack, "test-kills-killed"))
+    athena = Athena(killed)
+
+    run_models_until(killed, FIRST_BATCH)
+    with pytest.raises(AthenaError, match="TABLE_NOT_FOUND"):
+        athena.run("select count(*) from aggregations_hourly_ohlcv")
+    run_models_until(killed, "create table .*ml_features_labels")
+    run_models_until(killed, "merge into .*daily_ohlcv")
+    run_models_until(killed, "merge into .* where ")  # a batch
+    run_models(killed)
+    assert contents(killed) == wanted
+
+    def leftovers() -> list[str]:
+        names = [name for (name,) in athena.run("show tables").rows()]
+        return [name for name in names if re.search("__dbt_tmp", name or "")]
+
+    assert leftovers()
+    list(maintenance.maintain(killed, list(MODELS), print))
+    assert leftovers(), "a build may still be at work with what is not a day old"
+    monkeypatch.setattr(maintenance, "_LONGEST_BUILD", -maintenance._LONGEST_BUILD)
+    list(maintenance.maintain(killed, list(MODELS), print))
+    assert leftovers() == []
+    assert contents(killed) == wanted
