@@ -28,6 +28,7 @@ _CANCEL_SECONDS: Final = 30
 _START: Final = "LogStartLine"
 _TOLD: Final = frozenset(
     {
+        "FinishedRunningStats",
         "LogModelResult",
         "LogSeedResult",
         "LogSnapshotResult",

@@ -1,7 +1,7 @@
-"""Speed of the analytics layer: builds of the models, and what the local Athena adds to DuckDB.
+"""Speed of the analytics layer: builds of the models, statements, and what Athena's API adds to DuckDB.
 
-Builds run in this process, as a Dagster run makes them, after one that warms everything. The query's
-rounds alternate between Athena's API and DuckDB itself on a copy of the same file.
+Builds run in this process, as a Dagster run makes them. The query's rounds alternate between Athena's API
+and DuckDB itself on a copy of the same file. The year is synthetic: random walks of 15 symbols, 8,760 hours.
 
     python -m fin_lake_tests.bench.analytics [--rounds 3]
 """
@@ -17,6 +17,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -25,6 +27,7 @@ from rich.table import Table as RichTable
 
 from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.analytics.runner import run_dbt
+from fin_lake.assets.analytics import dbt_variables
 from fin_lake.lake.store import Lake
 from fin_lake.local.stack import Stack
 from fin_lake.operations.athena import Athena
@@ -33,11 +36,14 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
 from fin_lake.settings import Settings, load_settings
 from fin_lake.tables import ASSET_CLASSES
+from fin_lake_tests.synthetic import fill, synthetic_records
 
 RESULTS = Path("bench-analytics.json")
+STOCKS = [f"STOCK{number}" for number in range(9)]
+COINS = [f"COIN{number}-USD" for number in range(6)]
 ROWS = 2_000_000
 BARS = (
-    "select 'S' || cast(x % 500 as varchar) as symbol, x % 390 as minute, x * 0.01e0 as price,"
+    "select 'S' || cast(x % 15 as varchar) as symbol, x % 390 as minute, x * 0.01e0 as price,"
     f" (x * 7919) % 1000 as volume from unnest(sequence(1, {ROWS})) as t(x)"
 )
 QUERY = (
@@ -54,32 +60,70 @@ def seconds(do: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def build(settings: Settings, hours: HourRange | None) -> None:
-    """Build all models, of everything that is new or of some hours."""
+def build(settings: Settings, hours: HourRange | None) -> float:
+    """Build all models, of everything that is new or of some hours; return dbt's own count of seconds."""
     command = ["build"]
     if hours is not None:
-        shown = {
-            "start_hour": f"{hours.start:%Y-%m-%d %H:%M:%S}",
-            "end_hour": f"{hours.end:%Y-%m-%d %H:%M:%S}",
-        }
-        command += ["--vars", json.dumps(shown)]
-    for _ in run_dbt(settings, PROJECT, command, known=load_manifest()["nodes"]):
-        pass
+        command += ["--vars", json.dumps(dbt_variables(hours))]
+    counted = 0.0
+    for event in run_dbt(settings, PROJECT, command, known=load_manifest()["nodes"]):
+        if event.raw["info"]["level"] == "error":
+            raise RuntimeError(event.raw["info"]["msg"])
+        if event.name == "FinishedRunningStats":
+            counted = event.raw["data"]["execution_time"]
+    return float(counted)
 
 
-def builds(settings: Settings, rounds: int) -> dict[str, float]:
-    """Return the medians of builds over the recording's first day, and over the whole of it."""
+@dataclass(frozen=True)
+class Built:
+    """Medians of the seconds of a build, and of what dbt itself counts of them."""
+
+    what: str
+    seconds: float
+    of_dbt: float
+
+
+def builds(settings: Settings, rounds: int) -> list[Built]:
+    """Build over a day of the recording, the whole of it, and a synthetic year, in this order."""
     whole = HourRange(settings.start, HourRange.of(settings.latest_closed_hour).end)
     day = HourRange(whole.end - dt.timedelta(days=1), whole.end)
-    hour = HourRange.of(settings.latest_closed_hour)
-    found = {}
+    year = HourRange(whole.start - dt.timedelta(days=365), whole.start)
+    found = []
+
+    def measure(what: str, hours: HourRange | None, times: int) -> None:
+        counted: list[float] = []
+        taken = [seconds(lambda: counted.append(build(settings, hours))) for _ in range(times)]
+        found.append(Built(what, statistics.median(taken), statistics.median(counted)))
+
+    def measure_all(lake: str, new: HourRange, hour: HourRange) -> None:
+        measure(f"{lake}: its {len(new):,} hours, the first time", new, 1)
+        measure(f"{lake}: the last days again", None, rounds)
+        measure(f"{lake}: one hour", hour, rounds)
+
+    last = HourRange.of(settings.latest_closed_hour)
     with open_instance(settings) as instance:
-        for name, span in (("a day in the lake", day), ("the recording in the lake", whole)):
-            extract(settings, span, ASSET_CLASSES, instance=instance)
-            for what, hours in (("all that is new", None), ("one hour", hour)):
-                taken = [seconds(lambda hours=hours: build(settings, hours)) for _ in range(rounds)]  # type: ignore[misc]
-                found[f"{what}, {name}"] = statistics.median(taken)
+        for lake, span in (("a day", day), ("the recording", whole)):
+            extract(settings, span, ASSET_CLASSES, instance=instance, analytics=False)
+            measure_all(lake, span, last)
+    for asset_class, symbols in (("stocks", STOCKS), ("crypto", COINS)):
+        fill(Lake(settings), asset_class, synthetic_records(asset_class, year, symbols), list(year))
+    measure_all("a year more", year, HourRange.of(year.end - dt.timedelta(hours=8)))
     return found
+
+
+def statements(settings: Settings, rounds: int) -> dict[str, float]:
+    """Return statements a second through Athena's API, one after another and four at a time."""
+    athena, count = Athena(settings), 40 * rounds
+    sql = "select count(*), max(close_price) from aggregations_daily_ohlcv where asset_class = 'crypto'"
+
+    def ask(_: int) -> None:
+        list(athena.run(sql).rows())
+
+    ask(0)
+    alone = seconds(lambda: [ask(number) for number in range(count)])
+    with ThreadPoolExecutor(4) as pool:
+        together = seconds(lambda: list(pool.map(ask, range(count))))
+    return {"one at a time": count / alone, "four at a time": count / together}
 
 
 def overhead(settings: Settings, rounds: int) -> dict[str, float]:
@@ -112,17 +156,21 @@ def main(rounds: int) -> None:
         try:
             settings = load_settings(home=home)
             built, query = builds(settings, rounds), overhead(settings, rounds)
+            speed = statements(settings, rounds)
         finally:
             stack.stop()
-    table = RichTable(title="dbt build in process, all models and tests, medians")
-    table.add_column("what is built")
-    table.add_column("seconds", justify="right")
-    for name, taken in built.items():
-        table.add_row(name, f"{taken:.1f}")
+    table = RichTable(title="dbt build in process, all models and tests, seconds")
+    for name in ("what is in the lake, and built", "whole", "dbt's own"):
+        table.add_column(name, justify="left" if name.startswith("what") else "right")
+    for one in built:
+        table.add_row(one.what, f"{one.seconds:.1f}", f"{one.of_dbt:.1f}")
     console.print(table)
     ratio = query["athena"] / query["duckdb"]
     console.print(f"a query of {query['bytes'] / 1e6:.1f} MB: Athena takes {ratio:.2f} × DuckDB itself")
-    RESULTS.write_text(json.dumps({"builds": built, "query": query, "ratio": ratio}, indent=2) + "\n")
+    for name, each in speed.items():
+        console.print(f"statements a second, {name}: {each:.0f}")
+    figures = {"builds": [asdict(one) for one in built], "query": query, "ratio": ratio, "statements": speed}
+    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ BaseClient._make_api_call = killed_at
 for _ in run_dbt(load_settings(), PROJECT, ["run", "--vars", sys.argv[2]], known=load_manifest()["nodes"]):
     pass
 """
+BATCH_OF_A_MERGE = r"merge into .* using \(select \* from \S+__dbt_tmp\S+ where"
 FIRST_BATCH = "insert into .*hourly_ohlcv__dbt_tmp"
 
 
@@ -182,7 +183,7 @@ def test_builds_of_many_days_that_are_killed_leave_no_part_of_a_table_and_no_lit
         athena.run("select count(*) from aggregations_hourly_ohlcv")
     run_models_until(killed, "create table .*ml_features_labels")
     run_models_until(killed, "merge into .*daily_ohlcv")
-    run_models_until(killed, "merge into .* where ")  # a batch
+    run_models_until(killed, BATCH_OF_A_MERGE)
     run_models(killed)
     assert contents(killed) == wanted
 

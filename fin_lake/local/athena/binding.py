@@ -45,7 +45,8 @@ def bind(session: Session, tree: exp.Expr) -> exp.Expr:
 
 
 def _outermost_queries(tree: exp.Expr) -> list[exp.Query]:
-    return [query for query in tree.find_all(exp.Query) if query.find_ancestor(exp.Query) is None]
+    # what MERGE uses stands in parentheses, which are a query of their own to the parser
+    return [query.unnest() for query in tree.find_all(exp.Query) if query.find_ancestor(exp.Query) is None]
 
 
 def _is_free(table: exp.Table) -> bool:

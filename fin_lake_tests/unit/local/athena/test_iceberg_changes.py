@@ -274,3 +274,19 @@ def test_deleting_from_more_partitions_than_one_statement_may_write_is_no_write(
     run("insert into i select x, 1 from unnest(sequence(1, 40)) as t(x)")
     with pytest.raises(QueryFailed, match="ICEBERG_TOO_MANY_OPEN_PARTITIONS"):
         run("update i set v = 5")
+
+
+def test_a_merge_reads_those_files_of_its_source_that_the_source_asks_for(run: Run) -> None:
+    run(
+        "create table s with (external_location = 's3://BUCKET/s/', partitioned_by = array['p']) as"
+        " select x as k, cast(x % 3 as varchar) as p from unnest(sequence(1, 9)) as t(x)"
+    )
+    create(run, "select 1 as k, 'old' as v")
+    merged = run(
+        "merge into i as target using (with c as (select * from s) select k from c where p = '1') as src"
+        " on target.k = src.k when matched then update set v = 'new'"
+        " when not matched then insert (k, v) values (src.k, 'new')"
+    )
+    assert rows(run, "select k, v from i order by k") == [["1", "new"], ["4", "new"], ["7", "new"]]
+    part = run("select * from s where p = '1'").scanned_bytes + run("select * from i").scanned_bytes
+    assert merged.scanned_bytes < part + run("select * from s where p = '2'").scanned_bytes
