@@ -1,6 +1,7 @@
 -- The one place where hourly bars are made of the bars that the sources sent. The partition columns
 -- stay keys throughout, so that a reader's condition on them reaches the files.
 with bars as (
+    {%- for asset_class in ['stock', 'crypto'] %}
     select
         symbol,
         asset_class,
@@ -12,32 +13,15 @@ with bars as (
         low_price,
         close_price,
         cast(volume as double) as volume,
-        false as is_sampled,
+        {{ 'is_sampled' if asset_class == 'crypto' else 'false as is_sampled' }},
         source,
         year,
         month,
         day,
         hour
-    from {{ ref('stg_stock_bars') }}
-    union all
-    select
-        symbol,
-        asset_class,
-        bar_start,
-        bar_interval,
-        bar_minutes,
-        open_price,
-        high_price,
-        low_price,
-        close_price,
-        volume,
-        is_sampled,
-        source,
-        year,
-        month,
-        day,
-        hour
-    from {{ ref('stg_crypto_bars') }}
+    from {{ ref('stg_' ~ asset_class ~ '_bars') }}
+    {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
 ),
 
 by_interval as (

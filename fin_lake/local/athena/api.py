@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import botocore.session
-from botocore.model import ServiceModel
-from botocore.validate import ParamValidator
-
 from fin_lake.local.athena.errors import ApiError, QueryFailed
 from fin_lake.local.athena.executions import Executions, described
-from fin_lake.local.athena.metastore import CATALOG, GlueTable, Metastore, TableName
+from fin_lake.local.athena.glue_tables import CATALOG, GlueTable, TableName
+from fin_lake.local.athena.json_protocol import Answer, Request, page, position, require_valid
+from fin_lake.local.athena.metastore import Metastore
 from fin_lake.local.athena.workgroups import ENGINE, PRIMARY, Workgroups
 
 _HOLD_SECONDS: Final = 1.0
 """How long GetQueryExecution waits for a query to end before it says RUNNING: clients that poll by the
 second would wait for most of it in vain."""
 _BATCH: Final = 50
-
-Request = dict[str, Any]
-Answer = dict[str, Any]
-
-
-@functools.cache
-def _model() -> ServiceModel:
-    return botocore.session.get_session().get_service_model("athena")
+_INVALID: Final = "InvalidRequestException"
 
 
 class AthenaApi:
@@ -96,10 +84,7 @@ class AthenaApi:
         carry_out = self._operations.get(operation)
         if carry_out is None:
             raise ApiError("InvalidRequestException", f"the local Athena does not offer {operation}")
-        shape = _model().operation_model(operation).input_shape
-        problems = ParamValidator().validate(request, shape) if shape is not None else None
-        if problems is not None and problems.has_errors():
-            raise ApiError("InvalidRequestException", problems.generate_report())
+        require_valid("athena", operation, request, code=_INVALID)
         return carry_out(request)
 
     def _start(self, asked: Request) -> Answer:
@@ -124,7 +109,7 @@ class AthenaApi:
         return _page(asked, ids, "QueryExecutionIds")
 
     def _results(self, asked: Request) -> Answer:
-        start = _position(asked)
+        start = position(asked, code=_INVALID)
         return self._executions.rows(asked["QueryExecutionId"], start, asked.get("MaxResults") or 0)
 
     def _statistics(self, asked: Request) -> Answer:
@@ -182,21 +167,6 @@ class AthenaApi:
         return _page(asked, [_metadata(one) for one in found], "TableMetadataList")
 
 
-def http_answer(api: AthenaApi, operation: str, body: bytes) -> tuple[int, bytes]:
-    """Carry out an operation as it comes over HTTP, and return status and body."""
-    try:
-        return 200, json.dumps(api.call(operation, json.loads(body or b"{}"))).encode()
-    except ApiError as error:
-        code, status, what = error.code, 400, str(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
-        traceback.print_exc()
-        code, status, what = "InternalServerException", 500, f"{type(error).__name__}: {error}"
-    answer = {"__type": code, "message": what, "Message": what}
-    if code == "InvalidRequestException":
-        answer["AthenaErrorCode"] = "INVALID_INPUT"
-    return status, json.dumps(answer).encode()
-
-
 def _metadata(table: GlueTable) -> Answer:
     return {
         "Name": table.name.name,
@@ -208,18 +178,7 @@ def _metadata(table: GlueTable) -> Answer:
 
 
 def _page(asked: Request, items: list[Any], name: str) -> Answer:
-    start, size = _position(asked), asked.get("MaxResults") or _BATCH
-    answer: Answer = {name: items[start : start + size]}
-    if start + size < len(items):
-        answer["NextToken"] = str(start + size)
-    return answer
-
-
-def _position(asked: Request) -> int:
-    token = str(asked.get("NextToken") or "0")
-    if not token.isdigit():
-        raise ApiError("InvalidRequestException", f"NextToken {token!r} is not one that was given out")
-    return int(token)
+    return page(asked, name, items, _BATCH, code=_INVALID)
 
 
 def _quiet(do: Callable[[Request], None]) -> Callable[[Request], Answer]:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from fin_lake.local.athena import information_schema, translation
 from fin_lake.local.athena.errors import QueryFailed
-from fin_lake.local.athena.metastore import GlueTable, TableName
+from fin_lake.local.athena.glue_tables import GlueTable, TableName
 from fin_lake.local.athena.partitions import values_relation
 from fin_lake.local.athena.pruning import conditions
 from fin_lake.local.athena.scan import scan
@@ -31,7 +31,7 @@ def bind(session: Session, tree: exp.Expr) -> exp.Expr:
         A table is missing or cannot be read.
     """
     bound = _with_views(session, tree.copy(), ())
-    queries = [bound] if isinstance(bound, exp.Query) else _outermost_queries(bound)
+    queries: list[exp.Expr] = [bound] if isinstance(bound, exp.Query) else _outermost_queries(bound)
     wanted = {key: found for query in queries for key, found in conditions(query).items()}
     for table in list(bound.find_all(exp.Table)):
         if _is_free(table):
@@ -44,7 +44,7 @@ def bind(session: Session, tree: exp.Expr) -> exp.Expr:
     return bound
 
 
-def _outermost_queries(tree: exp.Expr) -> list[exp.Query]:
+def _outermost_queries(tree: exp.Expr) -> list[exp.Expr]:
     # what MERGE uses stands in parentheses, which are a query of their own to the parser
     return [query.unnest() for query in tree.find_all(exp.Query) if query.find_ancestor(exp.Query) is None]
 

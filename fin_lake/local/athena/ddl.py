@@ -11,7 +11,7 @@ from sqlglot import exp
 from fin_lake.local.athena import translation, types
 from fin_lake.local.athena.definitions import column_definitions, definition
 from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.metastore import (
+from fin_lake.local.athena.glue_tables import (
     Columns,
     GlueTable,
     Partition,

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from fin_lake.local.athena import types
 from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.metastore import CLASSES, Columns, Format
+from fin_lake.local.athena.glue_tables import CLASSES, Columns, Format
 
 Properties = Mapping[str, str | list[str]]
 

@@ -15,7 +15,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from fin_lake.local.athena import translation
 from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.metastore import NULL_PARTITION, Format, Partition, partition_folder
+from fin_lake.local.athena.glue_tables import NULL_PARTITION, Format, Partition, partition_folder
 from fin_lake.local.athena.types import quote_name, quote_text
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fin_lake.local.athena.errors import QueryFailed
-from fin_lake.local.athena.metastore import CATALOG, GlueTable, Metastore
+from fin_lake.local.athena.glue_tables import CATALOG, GlueTable
+from fin_lake.local.athena.metastore import Metastore
 from fin_lake.local.athena.partitions import values_relation
 
 _COLUMNS = {

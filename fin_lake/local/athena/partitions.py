@@ -18,7 +18,7 @@ from sqlglot import exp
 from fin_lake.local.athena import translation
 from fin_lake.local.athena.date_masks import java_date_mask
 from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.metastore import NULL_PARTITION, GlueTable, Partition, partition_folder
+from fin_lake.local.athena.glue_tables import NULL_PARTITION, GlueTable, Partition, partition_folder
 from fin_lake.local.athena.storage import StoredObject
 from fin_lake.local.athena.types import from_hive, quote_name, quote_text
 

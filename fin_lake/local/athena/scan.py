@@ -14,7 +14,7 @@ from typing import Final
 from duckdb.sqltypes import DuckDBPyType
 
 from fin_lake.local.athena.errors import unsupported
-from fin_lake.local.athena.metastore import Format, GlueTable
+from fin_lake.local.athena.glue_tables import Format, GlueTable
 from fin_lake.local.athena.types import from_hive, quote_name, quote_text
 
 _LARGEST_LINE: Final = 64 * 1024 * 1024

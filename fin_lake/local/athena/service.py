@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from typing import Final
 
 from aiohttp import web
 
-from fin_lake.local.athena import api, glue
+from fin_lake.local.athena.api import AthenaApi
 from fin_lake.local.athena.executions import Executions
 from fin_lake.local.athena.glue import GlueCatalog, GlueClient
+from fin_lake.local.athena.json_protocol import http_answer
 from fin_lake.local.athena.session import Engine
 from fin_lake.local.athena.storage import Objects
 from fin_lake.local.athena.workgroups import Workgroups
@@ -25,7 +27,6 @@ _CALLS: Final = 32
 _LARGEST_REQUEST: Final = 64 * 1024 * 1024
 _SHUTDOWN_SECONDS: Final = 1.0
 _JSON: Final = "application/x-amz-json-1.1"
-_UNKNOWN: Final = b'{"__type": "UnknownOperationException", "message": "only Athena and Glue are here"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,15 @@ class Service:
             region=place.region,
             cache=place.home / "cache",
         )
-        self._catalog = GlueCatalog(place.home / "glue.db")
-        engine = Engine(GlueClient(self._catalog), objects, work=place.home / "work", threads=threads)
+        catalog = GlueCatalog(place.home / "glue.db")
+        engine = Engine(GlueClient(catalog), objects, work=place.home / "work", threads=threads)
         groups = Workgroups(place.home / "workgroups.json")
         executions = Executions(engine, groups, workers=workers)
-        self._api = api.AthenaApi(executions, groups, engine.metastore, account=ACCOUNT)
+        athena = AthenaApi(executions, groups, engine.metastore, account=ACCOUNT)
+        self._services = {
+            "AmazonAthena": (athena.call, "InternalServerException"),
+            "AWSGlue": (catalog.call, "InternalServiceException"),
+        }
         self._pool = ThreadPoolExecutor(_CALLS, thread_name_prefix="call")
 
     def application(self) -> web.Application:
@@ -81,22 +86,15 @@ class Service:
         target = request.headers.get("X-Amz-Target", "")
         service, _, operation = target.rpartition(".")
         body = await request.read()
-        loop = asyncio.get_running_loop()
-        if service == "AmazonAthena":
-            status, answer = await loop.run_in_executor(
-                self._pool, api.http_answer, self._api, operation, body
-            )
-        elif service == "AWSGlue":
-            status, answer = await loop.run_in_executor(
-                self._pool, glue.http_answer, self._catalog, operation, body
-            )
-        else:
-            status, answer = (
-                400,
-                b'{"__type": "UnknownOperationException", "message": "Athena and Glue only"}',
-            )
+        if service not in self._services:
+            answer = {"__type": "UnknownOperationException", "message": "Athena and Glue only"}
+            return web.json_response(answer, status=400, content_type=_JSON)
+        call, internal = self._services[service]
+        status, answered = await asyncio.get_running_loop().run_in_executor(
+            self._pool, functools.partial(http_answer, call, operation, body, internal=internal)
+        )
         headers = {"Content-Type": _JSON, "x-amzn-RequestId": str(uuid.uuid4())}
-        return web.Response(status=status, body=answer, headers=headers)
+        return web.Response(status=status, body=answered, headers=headers)
 
 
 def serve(place: Place, port: int) -> None:

@@ -12,8 +12,9 @@ import duckdb
 
 from fin_lake.local.athena import library
 from fin_lake.local.athena.errors import QueryFailed
+from fin_lake.local.athena.glue_tables import TableName
 from fin_lake.local.athena.iceberg import IcebergTables
-from fin_lake.local.athena.metastore import Metastore, TableName
+from fin_lake.local.athena.metastore import Metastore
 from fin_lake.local.athena.partitions import PartitionReader
 
 if TYPE_CHECKING:

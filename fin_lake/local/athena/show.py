@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fin_lake.local.athena.errors import QueryFailed
-from fin_lake.local.athena.metastore import Columns, GlueTable, partition_folder
+from fin_lake.local.athena.glue_tables import Columns, GlueTable, partition_folder
 from fin_lake.local.athena.results import Result, ResultColumn, StatementType, lines
 
 if TYPE_CHECKING:

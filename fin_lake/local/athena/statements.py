@@ -12,7 +12,7 @@ from sqlglot import exp
 from fin_lake.local.athena import ddl, duckdb_errors, translation, write
 from fin_lake.local.athena.definitions import properties
 from fin_lake.local.athena.errors import QueryFailed, unsupported
-from fin_lake.local.athena.metastore import TableName
+from fin_lake.local.athena.glue_tables import TableName
 from fin_lake.local.athena.results import Result, StatementType, counted, done
 from fin_lake.local.athena.select import explain, select
 from fin_lake.local.athena.show import describe, show

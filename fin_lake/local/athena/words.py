@@ -10,7 +10,7 @@ from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from fin_lake.local.athena.errors import QueryFailed
-from fin_lake.local.athena.metastore import TableName
+from fin_lake.local.athena.glue_tables import TableName
 
 _TEXTS: Final = (TokenType.STRING,)
 _NUMBERS: Final = (TokenType.NUMBER,)

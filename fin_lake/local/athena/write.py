@@ -12,7 +12,7 @@ from fin_lake.local.athena import types
 from fin_lake.local.athena.definitions import Properties, properties, with_no_data
 from fin_lake.local.athena.errors import QueryFailed
 from fin_lake.local.athena.files import TEXT_SEPARATOR, Rows, Target, Written, materialize, write
-from fin_lake.local.athena.metastore import Format, GlueTable, TableName, table_input
+from fin_lake.local.athena.glue_tables import Format, GlueTable, TableName, table_input
 from fin_lake.local.athena.results import Result, StatementType, counted
 from fin_lake.local.athena.types import quote_name
 

@@ -2,6 +2,5 @@
 
 from fin_lake.local.athena.glue.catalog import GlueCatalog
 from fin_lake.local.athena.glue.client import GlueClient
-from fin_lake.local.athena.glue.protocol import http_answer
 
-__all__ = ["GlueCatalog", "GlueClient", "http_answer"]
+__all__ = ["GlueCatalog", "GlueClient"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import sqlite3
@@ -12,11 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import botocore.session
-from botocore.validate import ParamValidator
-
 from fin_lake.local.athena.errors import ApiError
 from fin_lake.local.athena.glue.expressions import matching
+from fin_lake.local.athena.json_protocol import Answer, Request, page, require_valid
 
 ACCOUNT: Final = "000000000000"
 _SCHEMA: Final = """
@@ -40,8 +37,7 @@ _PARTITION_PAGE: Final = 1000
 _CREATED_AT_ONCE: Final = 100
 _DELETED_AT_ONCE: Final = 25
 
-Request = dict[str, Any]
-Answer = dict[str, Any]
+_INVALID: Final = "InvalidInputException"
 
 
 class GlueCatalog:
@@ -57,7 +53,6 @@ class GlueCatalog:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript(_SCHEMA)
-        self._validator = ParamValidator()
         self._operations: dict[str, Callable[[Request], Answer]] = {
             name: getattr(self, f"_{_snake(name)}") for name in _OFFERED
         }
@@ -73,10 +68,7 @@ class GlueCatalog:
         carry_out = self._operations.get(operation)
         if carry_out is None:
             raise ApiError("OperationNotSupportedException", f"the local Glue does not offer {operation}")
-        shape = _model().operation_model(operation).input_shape
-        problems = self._validator.validate(request, shape)
-        if problems.has_errors():
-            raise ApiError("InvalidInputException", problems.generate_report())
+        require_valid("glue", operation, request, code=_INVALID)
         with self._lock:
             self._db.execute("begin immediate")
             try:
@@ -420,24 +412,12 @@ _OFFERED: Final = (
 )  # fmt: skip
 
 
-@functools.cache
-def _model() -> Any:
-    return botocore.session.get_session().get_service_model("glue")
-
-
 def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _page(asked: Request, key: str, items: list[Any], largest: int) -> Answer:
-    token = str(asked.get("NextToken") or "0")
-    if not token.isdigit():
-        raise ApiError("InvalidInputException", f"NextToken {token!r} is not one that was given out")
-    start, size = int(token), min(asked.get("MaxResults") or largest, largest)
-    answer: Answer = {key: items[start : start + size]}
-    if start + size < len(items):
-        answer["NextToken"] = str(start + size)
-    return answer
+    return page(asked, key, items, largest, code=_INVALID)
 
 
 def _each(items: Iterable[Any], do: Callable[[Any], None], name: Callable[[Any], Answer]) -> list[Answer]:
@@ -454,7 +434,7 @@ def _each(items: Iterable[Any], do: Callable[[Any], None], name: Callable[[Any],
 
 def _too_many(member: str, most: int) -> ApiError:
     return ApiError(
-        "InvalidInputException",
+        _INVALID,
         f"1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have"
         f" length less than or equal to {most}",
     )

@@ -7,26 +7,19 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import botocore.session
 from botocore import xform_name
 from botocore.errorfactory import ClientExceptionsFactory
-from botocore.model import ServiceModel
 
 from fin_lake.local.athena.errors import ApiError
 from fin_lake.local.athena.glue.catalog import GlueCatalog
+from fin_lake.local.athena.json_protocol import service_model
 
 _TIMES: Final = ("CreateTime", "UpdateTime", "CreationTime", "LastAccessTime", "LastAnalyzedTime")
 
 
 @functools.cache
-def glue_model() -> ServiceModel:
-    """Return botocore's description of Glue."""
-    return botocore.session.get_session().get_service_model("glue")
-
-
-@functools.cache
 def _operations() -> dict[str, str]:
-    return {xform_name(name): name for name in glue_model().operation_names}
+    return {xform_name(name): name for name in service_model("glue").operation_names}
 
 
 class GlueClient:
@@ -34,7 +27,7 @@ class GlueClient:
 
     def __init__(self, catalog: GlueCatalog) -> None:
         self._catalog = catalog
-        self.exceptions = ClientExceptionsFactory().create_client_exceptions(glue_model())
+        self.exceptions = ClientExceptionsFactory().create_client_exceptions(service_model("glue"))
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         operation = _operations().get(name)

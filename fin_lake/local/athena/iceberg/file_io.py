@@ -65,16 +65,23 @@ class _Cached:
                 self._size -= len(oldest)
 
 
-class _Input(InputFile):
-    def __init__(self, location: str, cached: _Cached) -> None:
-        super().__init__(location)
-        self._cached = cached
+class _File:
+    """What files that are read and files that are written have in common."""
+
+    location: str
+    _cached: _Cached
 
     def __len__(self) -> int:
         return len(self._cached.read(self.location))
 
     def exists(self) -> bool:
         return self._cached.objects.exists(self.location)
+
+
+class _Input(_File, InputFile):
+    def __init__(self, location: str, cached: _Cached) -> None:
+        super().__init__(location)
+        self._cached = cached
 
     def open(self, seekable: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - pyiceberg's signature
         return io.BytesIO(self._cached.read(self.location))
@@ -98,22 +105,19 @@ class _Buffer(io.BytesIO):
         super().close()
 
 
-class _Output(OutputFile):
+class _Output(_File, OutputFile):
     def __init__(self, location: str, cached: _Cached) -> None:
         super().__init__(location)
         self._cached = cached
         self._size: int | None = None
 
     def __len__(self) -> int:
-        return len(self._cached.read(self.location)) if self._size is None else self._size
+        return super().__len__() if self._size is None else self._size
 
     def write(self, data: bytes) -> None:
         """Write the file whole."""
         self._cached.write(self.location, data)
         self._size = len(data)  # pyiceberg asks for it, and would fetch the file for that
-
-    def exists(self) -> bool:
-        return self._cached.objects.exists(self.location)
 
     def to_input_file(self) -> _Input:
         return _Input(self.location, self._cached)

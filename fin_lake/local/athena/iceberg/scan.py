@@ -19,7 +19,7 @@ from fin_lake.local.athena.iceberg.schema import columns_of
 from fin_lake.local.athena.types import quote_name, quote_text
 
 if TYPE_CHECKING:
-    from fin_lake.local.athena.metastore import TableName
+    from fin_lake.local.athena.glue_tables import TableName
     from fin_lake.local.athena.session import Session
     from fin_lake.local.athena.storage import Objects
 

@@ -25,6 +25,7 @@ from pyiceberg.table import Table
 from fin_lake.local.athena import types
 from fin_lake.local.athena.errors import ICEBERG_COMMIT, QueryFailed, unsupported
 from fin_lake.local.athena.files import Rows
+from fin_lake.local.athena.glue_tables import TableName
 from fin_lake.local.athena.iceberg import maintenance, row_changes
 from fin_lake.local.athena.iceberg.catalog import Catalog
 from fin_lake.local.athena.iceberg.data_files import fitted, write_rows
@@ -32,7 +33,6 @@ from fin_lake.local.athena.iceberg.manifests import Manifests, Plan, PlannedFile
 from fin_lake.local.athena.iceberg.scan import make_inspection, make_relation, to_arrow
 from fin_lake.local.athena.iceberg.schema import arrow_type, partition_spec, schema_of
 from fin_lake.local.athena.iceberg.snapshots import replace_files
-from fin_lake.local.athena.metastore import TableName
 from fin_lake.local.athena.types import quote_name
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from fin_lake.local.athena.definitions import Definition, Properties
     from fin_lake.local.athena.glue import GlueClient
-    from fin_lake.local.athena.metastore import Columns
+    from fin_lake.local.athena.glue_tables import Columns
     from fin_lake.local.athena.session import Session
     from fin_lake.local.athena.storage import Objects
 
