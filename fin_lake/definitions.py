@@ -16,12 +16,13 @@ from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
+from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
 from fin_lake.settings import Settings, load_settings
-from fin_lake.tables import ASSET_CLASSES
+from fin_lake.tables import ASSET_CLASSES, PROCESSED, AssetClass
 
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
@@ -51,11 +52,7 @@ def build_definitions(
     maintenance = dg.AssetSelection.assets(MAINTENANCE)
     return dg.Definitions(
         assets=[
-            *(
-                build(asset_class, settings)
-                for asset_class in ASSET_CLASSES
-                for build in (build_raw_asset, build_processed_assets, build_market_asset)
-            ),
+            *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
             *build_analytics_assets(settings, dbt_project),
         ],
         jobs=[
@@ -80,6 +77,16 @@ def build_definitions(
         executor=dg.in_process_executor,
         loggers=loggers,
     )
+
+
+def _of_class(asset_class: AssetClass, settings: Settings) -> list[dg.AssetsDefinition]:
+    processed = dg.AssetKey(["processed", asset_class])
+    return [
+        build_raw_asset(asset_class, settings),
+        build_processed_assets(asset_class, settings),
+        build_market_asset(processed, PROCESSED[asset_class], settings),
+        *build_technical_analysis_assets(asset_class, settings),
+    ]
 
 
 @dg.definitions

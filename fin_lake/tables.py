@@ -94,6 +94,8 @@ class Table:
         The formats in which the lake keeps it. A table of several has a folder for each.
     postgres : str
         Its name in the schema ``market``; empty if PostgreSQL does not hold it.
+    postgres_part : tuple of str, optional
+        A column and its value in all rows, where several tables share one in PostgreSQL.
     hour_column : str
         The time by which a row belongs to an hour.
     """
@@ -107,6 +109,7 @@ class Table:
     key: tuple[str, ...] = ()
     formats: tuple[Literal["json", "parquet"], ...] = ("parquet",)
     postgres: str = ""
+    postgres_part: tuple[str, str] | None = None
     hour_column: str = "timestamp"
     _column_names: tuple[str, ...] = field(init=False, repr=False, default=())
 
@@ -315,6 +318,53 @@ QUARANTINE: Final[Mapping[AssetClass, Table]] = {
     for asset_class in ASSET_CLASSES
 }
 
+_INDICATORS: Final = (
+    ("sma_20", "Simple moving average of the close over 20 bars, in the quote currency"),
+    ("sma_50", "Simple moving average of the close over 50 bars, in the quote currency"),
+    ("ema_12", "Exponential moving average of the close, 12 bars, in the quote currency"),
+    ("ema_26", "Exponential moving average of the close, 26 bars, in the quote currency"),
+    ("rsi_14", "Relative strength index of the close, 14 bars, 0 to 100"),
+    ("macd", "Moving average convergence divergence: ema_12 less ema_26, in the quote currency"),
+    ("macd_signal", "Exponential moving average of macd, 9 bars, in the quote currency"),
+    ("macd_histogram", "macd less macd_signal, in the quote currency"),
+    ("bollinger_upper", "bollinger_middle and 2 standard deviations of the close over 20 bars"),
+    ("bollinger_middle", "Simple moving average of the close over 20 bars, in the quote currency"),
+    ("bollinger_lower", "bollinger_middle less 2 standard deviations of the close over 20 bars"),
+    ("atr_14", "Average true range, 14 bars, in the quote currency"),
+    ("vwap", "Average price of the UTC day so far, weighted by volume; null without volume"),
+    ("obv", "On-balance volume of the UTC day so far, in units; null without volume"),
+    ("stochastic_k", "Stochastic oscillator over 14 bars, smoothed over 3, 0 to 100"),
+    ("stochastic_d", "Simple moving average of stochastic_k over 3 bars, 0 to 100"),
+    ("adx_14", "Average directional index, 14 bars, 0 to 100"),
+    ("volatility_24", "Standard deviation of the hourly log returns of 24 bars, not annualised"),
+)
+
+TECHNICAL_ANALYSIS: Final[Mapping[AssetClass, Table]] = {
+    asset_class: Table(
+        name=f"technical_analysis/{asset_class}",
+        description=f"Technical indicators of hourly {asset_class} bars: one row per symbol and hour",
+        columns=(
+            _SYMBOL,
+            _column("timestamp", ColumnType.TIMESTAMP, "Start of the hour, UTC", nullable=False),
+            _column("asset_class", ColumnType.STRING, "What trades: stocks or crypto", nullable=False),
+            _column("close_price", ColumnType.DOUBLE, "Last price of the hour, in the quote currency"),
+            *(_column(name, ColumnType.DOUBLE, description) for name, description in _INDICATORS),
+            _column(
+                "history_bars",
+                ColumnType.BIGINT,
+                "Bars of the look-back, this one included, that the values are computed from at least",
+            ),
+        ),
+        key=("asset_class", "symbol", "timestamp"),
+        asset_class=asset_class,
+        lake_prefix=f"processed/technical_analysis/{asset_class}",
+        file_stem="technical_analysis",
+        postgres="technical_analysis",
+        postgres_part=("asset_class", asset_class),
+    )
+    for asset_class in ASSET_CLASSES
+}
+
 TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
     f"{layer}/{asset_class}": table
     for layer, tables in (
@@ -322,7 +372,9 @@ TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
         ("processed", PROCESSED),
         ("quarantine", QUARANTINE),
         ("market", PROCESSED),
+        ("technical_analysis", TECHNICAL_ANALYSIS),
+        ("market/technical_analysis", TECHNICAL_ANALYSIS),
     )
     for asset_class, table in tables.items()
 }
-"""The table behind each asset, by the asset's key; ``market/…`` are the processed tables in PostgreSQL."""
+"""The table behind each asset, by the asset's key; ``market/…`` are those in PostgreSQL."""

@@ -1,27 +1,31 @@
-"""The tables in PostgreSQL, for real-time queries: the processed bars, hour by hour."""
+"""The tables in PostgreSQL, for real-time queries, hour by hour."""
 
 import dagster as dg
 import polars as pl
 
 from fin_lake.assets.hourly import partitions_of, ranges_of_hours
 from fin_lake.settings import Settings
-from fin_lake.tables import PROCESSED, AssetClass
+from fin_lake.tables import Table
 
 
-def build_market_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDefinition:
-    """Return the asset that keeps an asset class's clean bars in PostgreSQL."""
+def build_market_asset(source: dg.AssetKey, table: Table, settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset that keeps a table of the lake in PostgreSQL as well.
+
+    Its key is ``market/…``, with the source's own, without ``processed``, behind it.
+    """
+    path = source.path[1:] if source.path[0] == "processed" else source.path
 
     @dg.asset(
-        key=dg.AssetKey(["market", asset_class]),
-        ins={"bars": dg.AssetIn(dg.AssetKey(["processed", asset_class]))},
-        description=f"{PROCESSED[asset_class].description}, in PostgreSQL",
+        key=dg.AssetKey(["market", *path]),
+        ins={"rows": dg.AssetIn(source)},
+        description=f"{table.description}, in PostgreSQL",
         group_name="market",
         kinds={"postgres"},
         io_manager_key="postgres",
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
     )
-    def market(bars: pl.DataFrame) -> pl.DataFrame:
-        return bars
+    def market(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows
 
     return market

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from fin_lake.lake.layout import dataset_prefix
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW, ColumnType, Table
+from fin_lake.tables import (
+    ASSET_CLASSES,
+    PROCESSED,
+    QUARANTINE,
+    RAW,
+    TECHNICAL_ANALYSIS,
+    ColumnType,
+    Table,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
@@ -105,6 +113,8 @@ def table_inputs(bucket: str) -> Iterator[Any]:
         yield _table_input(f"processed_{asset_class}", PROCESSED[asset_class], "parquet", bucket)
         yield _table_input(f"financial_{asset_class}", PROCESSED[asset_class], "json", bucket)
         yield _table_input(f"quarantine_{asset_class}", QUARANTINE[asset_class], "parquet", bucket)
+        analysis = TECHNICAL_ANALYSIS[asset_class]
+        yield _table_input(f"technical_analysis_{asset_class}", analysis, "parquet", bucket)
 
 
 def _table_input(name: str, table: Table, form: str, bucket: str) -> Any:

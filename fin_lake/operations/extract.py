@@ -21,7 +21,7 @@ from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import Settings
-from fin_lake.tables import TABLES_BY_ASSET, AssetClass
+from fin_lake.tables import ASSET_CLASSES, TABLES_BY_ASSET, AssetClass
 
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
@@ -164,7 +164,8 @@ def tables_made(asset_classes: Sequence[AssetClass], *, analytics: bool = True) 
         built = len(models(load_manifest())) if analytics else 0
     except FinLakeError:  # told of when they are to be built
         built = 0
-    return 4 * len(asset_classes) + built
+    per_class = len(TABLES_BY_ASSET) // len(ASSET_CLASSES)
+    return per_class * len(asset_classes) + built
 
 
 def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:

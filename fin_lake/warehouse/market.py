@@ -17,7 +17,7 @@ from psycopg import sql
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
-from fin_lake.tables import PROCESSED, Table
+from fin_lake.tables import TABLES_BY_ASSET, Table
 
 SCHEMA: Final = "market"
 _CONNECT_SECONDS: Final = 10
@@ -85,7 +85,7 @@ def ensure_schema(connection: psycopg.Connection) -> None:
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
         connection.execute("create schema if not exists market")
-        for table in PROCESSED.values():
+        for table in {one.postgres: one for one in TABLES_BY_ASSET.values() if one.postgres}.values():
             for statement in table.postgres_ddl(SCHEMA):
                 connection.execute(sql.SQL(statement))
         connection.execute(_LATEST_PRICES)
@@ -103,8 +103,7 @@ def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange
     with connection.transaction():
         _lock_hours(connection, table, hours)
         connection.execute(
-            sql.SQL("delete from {} where timestamp >= %s and timestamp < %s").format(place),
-            (hours.start, hours.end),
+            sql.SQL("delete from {} where {}").format(place, _of_hours(table)), _hours_values(table, hours)
         )
         if rows.is_empty():
             return
@@ -119,11 +118,24 @@ def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange
             copy.write(encoder.finish())
 
 
+def _of_hours(table: Table) -> sql.Composable:
+    """Return the condition on a table's rows of some hours."""
+    condition = sql.SQL("timestamp >= %s and timestamp < %s")
+    if table.postgres_part is None:
+        return condition
+    return sql.SQL("{} and {} = %s").format(condition, sql.Identifier(table.postgres_part[0]))
+
+
+def _hours_values(table: Table, hours: HourRange) -> list[object]:
+    return [hours.start, hours.end, *(table.postgres_part or ())[1:]]
+
+
 def _lock_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> None:
     """Wait for other writers of these hours; taken in order, so two ranges cannot block each other."""
+    name = ".".join((SCHEMA, table.postgres, *(table.postgres_part or ())))
     connection.execute(
         "select pg_advisory_xact_lock(hashtext(%s), hour) from generate_series(%s::int, %s::int) as hour",
-        (f"{SCHEMA}.{table.postgres}", _hour_number(hours, 0), _hour_number(hours, -1)),
+        (name, _hour_number(hours, 0), _hour_number(hours, -1)),
     )
 
 
@@ -133,11 +145,13 @@ def _hour_number(hours: HourRange, which: int) -> int:
 
 
 def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> pl.DataFrame:
-    """Return the rows of a range of hours, sorted by symbol, timestamp and interval."""
-    query = sql.SQL(
-        "select {} from {} where timestamp >= %s and timestamp < %s order by symbol, timestamp, interval"
-    ).format(
-        sql.SQL(", ").join(map(sql.Identifier, table.column_names)), sql.Identifier(SCHEMA, table.postgres)
+    """Return the rows of a range of hours, sorted by symbol, timestamp and the rest of the key."""
+    order = ("symbol", "timestamp", *(name for name in table.key if name not in ("symbol", "timestamp")))
+    query = sql.SQL("select {} from {} where {} order by {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
+        sql.Identifier(SCHEMA, table.postgres),
+        _of_hours(table),
+        sql.SQL(", ").join(map(sql.Identifier, order)),
     )
-    rows = connection.execute(query, (hours.start, hours.end)).fetchall()
+    rows = connection.execute(query, _hours_values(table, hours)).fetchall()
     return pl.DataFrame(rows, schema=table.polars_schema(), orient="row")

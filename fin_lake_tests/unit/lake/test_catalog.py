@@ -10,7 +10,7 @@ import pytest
 from fin_lake.lake.catalog import FIRST_YEAR, LAST_YEAR, ensure_catalog, table_inputs
 from fin_lake.lake.layout import hour_object, raw_object
 from fin_lake.partitions import parse_hour
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW
+from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
 from fin_lake_tests.conftest import CREDENTIALS
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def objects() -> dict[str, str]:
         keys[f"processed_{asset_class}"] = hour_object(PROCESSED[asset_class], "parquet", HOUR)
         keys[f"financial_{asset_class}"] = hour_object(PROCESSED[asset_class], "json", HOUR)
         keys[f"quarantine_{asset_class}"] = hour_object(QUARANTINE[asset_class], "parquet", HOUR)
+        keys[f"technical_analysis_{asset_class}"] = hour_object(
+            TECHNICAL_ANALYSIS[asset_class], "parquet", HOUR
+        )
     return keys
 
 

@@ -1,0 +1,47 @@
+"""Technical indicators of hourly bars, in the lake and in PostgreSQL."""
+
+import datetime as dt
+
+import dagster as dg
+import polars as pl
+
+from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
+from fin_lake.assets.market import build_market_asset
+from fin_lake.partitions import HOUR
+from fin_lake.settings import Settings
+from fin_lake.tables import TECHNICAL_ANALYSIS, AssetClass
+from fin_lake.transforms.bars import hourly_bars
+from fin_lake.transforms.indicators import LONGEST_GAP, LOOK_BACK, indicators
+
+
+def build_technical_analysis_assets(asset_class: AssetClass, settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return the asset that computes an asset class's indicators, and the one that keeps them in PostgreSQL.
+
+    Bars come from PostgreSQL, in one query however far the look-back reaches.
+    """
+    key = dg.AssetKey(["technical_analysis", asset_class])
+    reach = LOOK_BACK[asset_class] + LONGEST_GAP[asset_class]
+    look_back = dg.TimeWindowPartitionMapping(
+        start_offset=-int(reach / HOUR), allow_nonexistent_upstream_partitions=True
+    )
+
+    @dg.asset(
+        key=key,
+        ins={
+            "bars": dg.AssetIn(dg.AssetKey(["market", asset_class]), partition_mapping=look_back),
+        },
+        description=TECHNICAL_ANALYSIS[asset_class].description,
+        group_name="technical_analysis",
+        kinds={"s3", "parquet"},
+        io_manager_key="s3_processed",
+        partitions_def=partitions_of(settings),
+        backfill_policy=ranges_of_hours(settings),
+    )
+    def technical_analysis(context: dg.AssetExecutionContext, bars: pl.DataFrame) -> pl.DataFrame:
+        hours = run_hours(context)
+        made = indicators(hourly_bars(bars), asset_class)
+        return made.filter(
+            pl.col("timestamp").is_between(hours.start, hours.end - dt.timedelta(microseconds=1))
+        )
+
+    return [technical_analysis, build_market_asset(key, TECHNICAL_ANALYSIS[asset_class], settings)]
