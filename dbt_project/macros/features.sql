@@ -68,3 +68,11 @@ window
     last_6 as (partition by symbol order by hour_start rows between 5 preceding and current row),
     last_24 as (partition by symbol order by hour_start rows between 23 preceding and current row)
 {%- endmacro %}
+
+{# The features that come from the technical indicators of the same bar. #}
+{% macro indicator_features() %}
+  {{ return([
+    'rsi_14', 'stochastic_k', 'stochastic_d', 'adx_14', 'macd_histogram_ratio', 'bollinger_position',
+    'atr_ratio', 'distance_from_sma_50', 'distance_from_vwap',
+  ]) }}
+{% endmacro %}

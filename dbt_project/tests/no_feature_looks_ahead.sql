@@ -31,7 +31,8 @@ from stored
 left join then_known on stored.symbol = then_known.symbol and stored.hour_start = then_known.hour_start
 where
     then_known.symbol is null
-{%- for name in column_names(features) %}
+{#- indicators come with their hour, from bars up to it #}
+{%- for name in column_names(features) if name not in indicator_features() %}
     {%- set is, was = 'stored.' ~ name, 'then_known.' ~ name %}
     {%- if name.startswith(('return_', 'log_return', 'distance_', 'volume_')) %}
     or ({{ is }} is null) <> ({{ was }} is null)

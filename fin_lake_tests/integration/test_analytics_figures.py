@@ -19,6 +19,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import talib
 
 from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.analytics.runner import run_dbt
@@ -40,6 +41,7 @@ DAY = pd.Timedelta(days=1)
 WALKS = hours("2022-09-19T00", 40 * 24)
 PREVIOUS_CLOSE, ROLLING, REACH = 10 * DAY, 45 * DAY, 14 * DAY
 KEYS = {
+    "stg_technical_analysis": ["symbol", "hour_start"],
     "aggregations_hourly_ohlcv": ["symbol", "hour_start"],
     "aggregations_daily_ohlcv": ["symbol", "trade_date"],
     "aggregations_weekly_ohlcv": ["symbol", "week_start"],
@@ -262,8 +264,27 @@ class Expected:
             }
         )
 
+    def _analysis(self) -> pd.DataFrame:
+        recorded = self.hourly[self.hourly["hour_start"] > WALKS.end.replace(tzinfo=None)]
+        made = pd.concat([_indicators_of(bars) for _, bars in recorded.groupby("symbol")], ignore_index=True)
+        for name, form in {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}.items():
+            made[name] = made["hour_start"].dt.strftime(form)
+        return made
+
     def _features(self) -> pd.DataFrame:
-        return pd.concat([_features_of(bars) for _, bars in self.hourly.groupby("symbol")], ignore_index=True)
+        made = pd.concat([_features_of(bars) for _, bars in self.hourly.groupby("symbol")], ignore_index=True)
+        analysis = self._analysis()
+        width = analysis["bollinger_upper"] - analysis["bollinger_lower"]
+        close = analysis["close_price"]
+        ratios = analysis.assign(
+            macd_histogram_ratio=analysis["macd_histogram"] / close,
+            bollinger_position=(close - analysis["bollinger_lower"]) / width,
+            atr_ratio=analysis["atr_14"] / close,
+            distance_from_sma_50=close / analysis["sma_50"] - 1,
+            distance_from_vwap=close / analysis["vwap"] - 1,
+        )
+        names = ["rsi_14", "stochastic_k", "stochastic_d", "adx_14", *ratios.columns[-5:]]
+        return made.merge(ratios[["symbol", "hour_start", *names]], on=["symbol", "hour_start"], how="left")
 
     def _labels(self) -> pd.DataFrame:
         return pd.concat([_labels_of(bars) for _, bars in self.hourly.groupby("symbol")], ignore_index=True)
@@ -323,12 +344,38 @@ class Expected:
             "aggregations_volatility": lambda: self.volatility,
             "aggregations_volume_leaders": lambda: self.leaders,
             "aggregations_cross_source_differences": lambda: self.differences,
+            "stg_technical_analysis": self._analysis,
             "ml_features_hourly": self._features,
             "ml_features_labels": self._labels,
             "reports_daily_market_summary": self._summary,
             "reports_data_quality": self._quality,
         }
         return made[name]()
+
+
+def _indicators_of(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the indicators of a symbol, which TA-Lib makes of all its bars at once."""
+    bars = bars.sort_values("hour_start")
+    high, low, close = (bars[f"{name}_price"].to_numpy() for name in ("high", "low", "close"))
+    made = bars[["symbol", "asset_class", "hour_start", "close_price"]].copy()
+    made["sma_20"], made["sma_50"] = talib.SMA(close, 20), talib.SMA(close, 50)
+    made["ema_12"], made["ema_26"] = talib.EMA(close, 12), talib.EMA(close, 26)
+    made["rsi_14"] = talib.RSI(close, 14)
+    made["macd"], made["macd_signal"], made["macd_histogram"] = talib.MACD(close, 12, 26, 9)
+    bands = talib.BBANDS(close, 20, 2.0, 2.0)
+    made["bollinger_upper"], made["bollinger_middle"], made["bollinger_lower"] = bands
+    made["atr_14"], made["adx_14"] = talib.ATR(high, low, close, 14), talib.ADX(high, low, close, 14)
+    made["stochastic_k"], made["stochastic_d"] = talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
+    made["volatility_24"] = np.log(bars["close_price"]).diff().rolling(24).std(ddof=1)
+    of_day = bars.groupby("trade_date")
+    made["vwap"] = of_day["turnover"].cumsum() / of_day["volume"].cumsum()
+    made["obv"] = np.concatenate(
+        [talib.OBV(day["close_price"].to_numpy(), day["volume"].to_numpy()) for _, day in of_day]
+    )
+    back = pd.Timedelta(days=70 if bars["asset_class"].iloc[0] == "stocks" else 14)
+    hours = bars["hour_start"].to_numpy()
+    made["history_bars"] = np.arange(1, hours.size + 1) - np.searchsorted(hours, hours - back.to_numpy())
+    return made
 
 
 def _features_of(bars: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,33 @@ features as (
     {{ hourly_features('bars') | indent }}
 ),
 
-made as (
+analysis as (
     select *
+    from {{ ref('stg_technical_analysis') }}
+    where {{ within_partitions(written) }}
+),
+
+-- without a unit, so that symbols can be compared
+made as (
+    select
+        features.*,
+        analysis.rsi_14,
+        analysis.stochastic_k,
+        analysis.stochastic_d,
+        analysis.adx_14,
+        analysis.macd_histogram / features.close_price as macd_histogram_ratio,
+        (features.close_price - analysis.bollinger_lower)
+        / nullif(analysis.bollinger_upper - analysis.bollinger_lower, 0) as bollinger_position,
+        analysis.atr_14 / features.close_price as atr_ratio,
+        features.close_price / analysis.sma_50 - 1 as distance_from_sma_50,
+        features.close_price / analysis.vwap - 1 as distance_from_vwap
     from features
-    where {{ within_days('trade_date', written) }}
+    left join analysis
+        on
+            features.symbol = analysis.symbol
+            and features.asset_class = analysis.asset_class
+            and features.hour_start = analysis.hour_start
+    where {{ within_days('features.trade_date', written) }}
 )
 
 {{ made_or_vanished('made', written) }}
