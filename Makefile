@@ -31,6 +31,7 @@ test: $(MODELS)  ## run every test, against a stack of its own
 bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.extract
 	@$(BIN)/python -m fin_lake_tests.bench.analytics
+	@$(BIN)/python -m fin_lake_tests.bench.indicators
 
 lint: $(READY)   ## check style and types
 	@$(BIN)/ruff check .

@@ -39,8 +39,8 @@ WARM_UP: Final = 300
 """Bars after which a recursion has forgotten its seed: (13/14)**(300-28) is 2e-9."""
 
 _VOLATILITY_BARS: Final = 24
-_DAY: Final = 86_400_000_000
-"""Microseconds."""
+_HOUR: Final = 3_600_000_000  # microseconds, as the timestamps
+_DAY: Final = 24 * _HOUR
 
 
 def indicators(bars: pl.DataFrame, asset_class: AssetClass) -> pl.DataFrame:
@@ -98,15 +98,17 @@ def _of_series(bars: pl.DataFrame, asset_class: AssetClass) -> pl.DataFrame:
     back, gap = (int(span[asset_class] / dt.timedelta(microseconds=1)) for span in (LOOK_BACK, LONGEST_GAP))
     columns = {name: np.empty(bars.height) for name in (*_NAMES, "obv")}
     history = np.empty(bars.height, np.int64)
-    for part in _series(bars["symbol"], times, gap):
-        held = np.arange(1, times[part].size + 1) - np.searchsorted(times[part], times[part] - back)
-        history[part] = held
+    symbols = bars["symbol"]
+    begins = (symbols != symbols.shift()).fill_null(value=True).to_numpy()
+    for part in _series(symbols, begins, times, gap):
+        places = np.arange(1, times[part].size + 1)
+        history[part] = held = np.minimum(places, _held(times[part], back))
         # elsewhere the look-back begins within the series, too few bars ago
-        known = (held >= WARM_UP) | (held == np.arange(1, held.size + 1))
+        known = (held >= WARM_UP) | (held == places)
         everywhere = bool(known.all())
         for name, values in _of_one(high[part], low[part], close[part], traded[part]):
             columns[name][part] = values if everywhere else np.where(known, values, np.nan)
-    sessions = _Sessions(bars["symbol"], times)
+    sessions = _Sessions(begins, times)
     of_session = sessions.running(volume)
     with np.errstate(invalid="ignore"):  # nothing was traded yet
         columns["vwap"] = sessions.running(turnover) / of_session
@@ -118,29 +120,33 @@ def _of_series(bars: pl.DataFrame, asset_class: AssetClass) -> pl.DataFrame:
     )
 
 
-def _changes(symbols: pl.Series) -> NDArray[np.bool_]:
-    """Return at which bars another symbol begins."""
-    return (symbols != symbols.shift()).fill_null(value=True).to_numpy()
-
-
-def _series(symbols: pl.Series, times: NDArray[np.int64], gap: int) -> Iterator[slice]:
+def _series(
+    symbols: pl.Series, begins: NDArray[np.bool_], times: NDArray[np.int64], gap: int
+) -> Iterator[slice]:
     """Yield where each series stands: a symbol's bars without a gap."""
     if not times.size:
         return
-    changes, steps = _changes(symbols), np.diff(times, prepend=times[0])
-    if (steps[~changes] <= 0).any() or symbols.filter(pl.Series(changes)).is_duplicated().any():
+    steps = np.diff(times, prepend=times[0])
+    if (steps[~begins] <= 0).any() or symbols.filter(pl.Series(begins)).is_duplicated().any():
         raise ValueError("bars must be sorted by symbol and timestamp, and have no timestamp twice")
-    starts = np.flatnonzero(changes | (steps > gap))
+    starts = np.flatnonzero(begins | (steps > gap))
     for first, end in zip(starts, [*starts[1:], times.size], strict=True):
         yield slice(int(first), int(end))
+
+
+def _held(times: NDArray[np.int64], back: int) -> NDArray[np.int64] | int:
+    """Return how many bars lie in the look-back of each, if there were bars enough before the first."""
+    if times[-1] - times[0] == (times.size - 1) * _HOUR:  # without a gap: no need to search
+        return back // _HOUR + 1
+    return np.arange(1, times.size + 1) - np.searchsorted(times, times - back)
 
 
 class _Sessions:
     """The UTC days of each symbol. What is counted within one depends on no bar outside of it."""
 
-    def __init__(self, symbols: pl.Series, times: NDArray[np.int64]) -> None:
+    def __init__(self, begins: NDArray[np.bool_], times: NDArray[np.int64]) -> None:
         day = times // _DAY
-        self._starts = np.flatnonzero(_changes(symbols) | (np.diff(day, prepend=-1) != 0))
+        self._starts = np.flatnonzero(begins | (np.diff(day, prepend=-1) != 0))
         self._lengths = np.diff(self._starts, append=times.size)
         self._number = np.repeat(np.arange(self._starts.size), self._lengths)
         self._width = int(self._lengths.max(initial=0))
