@@ -14,13 +14,16 @@ import dagster as dg
 from fin_lake.analytics.project import PROJECT
 from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.market import build_market_asset
+from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.io_managers.postgres import PostgresIOManager
+from fin_lake.io_managers.s3_portfolios import S3PortfolioIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
+from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.settings import Settings, load_settings
 from fin_lake.tables import ASSET_CLASSES, PROCESSED, AssetClass
 
@@ -48,11 +51,12 @@ def build_definitions(
     loggers : mapping, optional
         Loggers beside Dagster's own.
     """
-    lake = Lake(settings)
+    lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
     maintenance = dg.AssetSelection.assets(MAINTENANCE)
     return dg.Definitions(
         assets=[
             *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
+            *build_portfolio_assets(portfolios, settings),
             *build_analytics_assets(settings, dbt_project),
         ],
         jobs=[
@@ -70,6 +74,7 @@ def build_definitions(
         resources={
             "s3_raw": S3RawIOManager(lake),
             "s3_processed": S3ProcessedIOManager(lake),
+            "s3_portfolios": S3PortfolioIOManager(lake, tuple(portfolios)),
             "postgres": PostgresIOManager(settings),
             **(resources or {}),
         },

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
         {"bitcoin": "BTC-USD"}, validation_alias="FIN_LAKE_CRYPTO_COINS"
     )
     stock_interval: StockInterval = Field("30min", validation_alias="FIN_LAKE_STOCK_INTERVAL")
+    portfolios_file: Path | None = Field(None, validation_alias="FIN_LAKE_PORTFOLIOS")
     hours_per_run: int = Field(168, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
 
     aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
@@ -281,6 +282,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIN_LAKE_ATHENA_WORKGROUP": settings.athena_workgroup,
         "FIN_LAKE_GLUE_DATABASE": settings.glue_database,
     }
+    if settings.portfolios_file is not None:
+        shown["FIN_LAKE_PORTFOLIOS"] = os.fspath(settings.portfolios_file.resolve())
     optional = {
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,

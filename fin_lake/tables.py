@@ -8,8 +8,9 @@ written here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from string import Formatter
 from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
@@ -84,10 +85,11 @@ class Table:
         In their order in every store.
     key : tuple of str
         The columns that identify a row; empty where rows may repeat (raw, quarantine).
-    asset_class : {'stocks', 'crypto'}
-        What trades in it.
+    asset_class : {'stocks', 'crypto'}, optional
+        What trades in it, if it is one of them.
     lake_prefix : str
-        Where its objects lie in the bucket, without a slash at the end.
+        Where its objects lie in the bucket, without a slash at the end. ``{portfolio}`` in it stands for
+        the value of that column, which the objects themselves do not hold then.
     file_stem : str
         What its objects are called: ``stock_data``.
     formats : tuple of str
@@ -103,7 +105,7 @@ class Table:
     name: str
     description: str
     columns: tuple[Column, ...]
-    asset_class: AssetClass
+    asset_class: AssetClass | None
     lake_prefix: str
     file_stem: str
     key: tuple[str, ...] = ()
@@ -120,6 +122,21 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """The columns' names, in order."""
         return self._column_names
+
+    @property
+    def split_by(self) -> str | None:
+        """The column whose value is part of the place in the lake."""
+        found = [name for _, name, *_ in Formatter().parse(self.lake_prefix) if name]
+        return found[0] if found else None
+
+    def part(self, value: str) -> Table:
+        """Return the table of the rows with one value in the column by which it is split."""
+        return replace(
+            self,
+            lake_prefix=self.lake_prefix.format_map({str(self.split_by): value}),
+            columns=tuple(one for one in self.columns if one.name != self.split_by),
+            key=tuple(name for name in self.key if name != self.split_by),
+        )
 
     def arrow_schema(self) -> pa.Schema:
         """Return the Arrow schema, with each column's description in its metadata."""
@@ -179,6 +196,10 @@ def _literal(text: str) -> str:
 
 def _column(name: str, type_: ColumnType, description: str, *, nullable: bool = True) -> Column:
     return Column(name, type_, description, nullable)
+
+
+def _required(name: str, type_: ColumnType, description: str) -> Column:
+    return _column(name, type_, description, nullable=False)
 
 
 _SYMBOL = _column("symbol", ColumnType.STRING, "Ticker, or coin and currency: AAPL, BTC-USD", nullable=False)
@@ -365,7 +386,136 @@ TECHNICAL_ANALYSIS: Final[Mapping[AssetClass, Table]] = {
     for asset_class in ASSET_CLASSES
 }
 
-TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
+_PORTFOLIO: Final = _required("portfolio", ColumnType.STRING, "The portfolio's name")
+_VALUED_HOUR: Final = _required(
+    "timestamp", ColumnType.TIMESTAMP, "Start of the hour whose closing prices count, UTC"
+)
+
+VALUATION_COLUMNS: Final = (
+    _PORTFOLIO,
+    _VALUED_HOUR,
+    _required("market_value", ColumnType.DOUBLE, "Value of all holdings and the cash, in US dollars"),
+    _required("cash", ColumnType.DOUBLE, "Cash, in US dollars"),
+    _required("invested_value", ColumnType.DOUBLE, "Value of all holdings without the cash, in US dollars"),
+    _required(
+        "hourly_return", ColumnType.DOUBLE, "Return since the valuation before, or the start, as a fraction"
+    ),
+    _required(
+        "daily_return",
+        ColumnType.DOUBLE,
+        "Return since the last valuation of an earlier UTC day, or the start, as a fraction",
+    ),
+    _required("cumulative_return", ColumnType.DOUBLE, "Return since the start, as a fraction"),
+    _required("holding_count", ColumnType.BIGINT, "Symbols of which units are held"),
+    Column(
+        "oldest_price_age_hours",
+        ColumnType.BIGINT,
+        "Hours since the oldest of the prices that holdings are valued at; null if only cash is held",
+    ),
+    _required(
+        "rebalanced",
+        ColumnType.BOOLEAN,
+        "Whether an allocation took effect or was restored at this hour's closes",
+    ),
+    Column(
+        "benchmark_return",
+        ColumnType.DOUBLE,
+        "Return of the benchmark since its price at the first valuation at which it had one, as a fraction",
+    ),
+    Column(
+        "volatility",
+        ColumnType.DOUBLE,
+        "Sample deviation of the daily returns, a year, as a fraction; null below 2 daily returns",
+    ),
+    Column(
+        "sharpe",
+        ColumnType.DOUBLE,
+        "Mean daily return above the risk-free rate by its deviation, a year; null below 2 daily returns",
+    ),
+    Column(
+        "sortino",
+        ColumnType.DOUBLE,
+        "Mean daily return above the risk-free rate by its deviation downwards, a year; null below 2 daily "
+        "returns and where none is below the rate",
+    ),
+    _required(
+        "max_drawdown",
+        ColumnType.DOUBLE,
+        "Deepest fall of a day's last value from an earlier one's, as a fraction, at most 0",
+    ),
+    Column(
+        "var_95",
+        ColumnType.DOUBLE,
+        "Daily return that 5 % of the daily returns fall below, as a fraction; null below 20 daily returns",
+    ),
+    Column(
+        "cvar_95",
+        ColumnType.DOUBLE,
+        "Mean of the worst 5 % of the daily returns, as a fraction; null below 20 daily returns",
+    ),
+    Column(
+        "beta",
+        ColumnType.DOUBLE,
+        "Covariance of the daily returns with the benchmark's, by its variance, over the days on which the "
+        "benchmark has a bar; null below 2 of them",
+    ),
+)
+"""A row is a portfolio at an hour; key: portfolio, timestamp.
+
+The daily returns behind the measures are those of the UTC days that were over, from their last
+valuations, and of the day under way until this hour.
+"""
+
+HOLDING_COLUMNS: Final = (
+    _PORTFOLIO,
+    _VALUED_HOUR,
+    _required("symbol", ColumnType.STRING, "What is held, or has been; CASH for the cash"),
+    _required("units", ColumnType.DOUBLE, "Units held after this hour's transactions; dollars of cash"),
+    Column("price", ColumnType.DOUBLE, "Last closing price, in US dollars a unit; null before the first"),
+    Column("price_at", ColumnType.TIMESTAMP, "Start of the hour that the price is from, UTC"),
+    Column("price_age_hours", ColumnType.BIGINT, "Hours from that hour to this one; 0 is a price of now"),
+    Column("market_value", ColumnType.DOUBLE, "Units times price, in US dollars; null without a price"),
+    Column("weight", ColumnType.DOUBLE, "Fraction of the portfolio's value; null without a price"),
+    _required(
+        "contribution",
+        ColumnType.DOUBLE,
+        "Part of the portfolio's hourly return: gain since the valuation before by the value then",
+    ),
+    _required(
+        "cumulative_contribution",
+        ColumnType.DOUBLE,
+        "Part of the portfolio's return since the start: all gains by the value at the start",
+    ),
+)
+"""A row is a symbol, or the cash, at an hour; key: portfolio, timestamp, symbol.
+
+A symbol has rows from the first allocation on that holds it, also after it was sold.
+"""
+
+PORTFOLIOS: Final[Mapping[str, Table]] = {
+    "valuations": Table(
+        name="portfolios/valuations",
+        description="Value, return and risk of portfolios: one row per portfolio and hour that has a price",
+        columns=VALUATION_COLUMNS,
+        key=("portfolio", "timestamp"),
+        asset_class=None,
+        lake_prefix="processed/portfolios/{portfolio}",
+        file_stem="valuation",
+        postgres="portfolios",
+    ),
+    "holdings": Table(
+        name="portfolios/holdings",
+        description="What portfolios hold: one row per portfolio, hour and symbol, and one for the cash",
+        columns=HOLDING_COLUMNS,
+        key=("portfolio", "symbol", "timestamp"),
+        asset_class=None,
+        lake_prefix="processed/portfolios/{portfolio}/holdings",
+        file_stem="holdings",
+        postgres="portfolio_holdings",
+    ),
+}
+
+_OF_CLASSES: Final[Mapping[str, Table]] = {
     f"{layer}/{asset_class}": table
     for layer, tables in (
         ("raw", RAW),
@@ -376,5 +526,13 @@ TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
         ("market/technical_analysis", TECHNICAL_ANALYSIS),
     )
     for asset_class, table in tables.items()
+}
+TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
+    **_OF_CLASSES,
+    **{
+        f"{layer}/{name}": table
+        for layer in ("portfolios", "market/portfolios")
+        for name, table in PORTFOLIOS.items()
+    },
 }
 """The table behind each asset, by the asset's key; ``market/…`` are those in PostgreSQL."""

@@ -86,10 +86,8 @@ def fitting(frame: Frame, table: Table, hours: HourRange) -> pl.DataFrame:
         f"{table.name}: {outside.height} rows lie outside of {hours}, "
         f"the first at {outside[table.hour_column].min()!s}",
     )
-    return rows.sort("symbol", "timestamp", *(name for name in table.key if name not in _LEADING))
-
-
-_LEADING: Final = ("symbol", "timestamp")
+    leading = [name for name in ("symbol", "timestamp") if name in rows.columns]
+    return rows.sort(*leading, *(name for name in table.key if name not in leading))
 
 
 def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as an assertion

@@ -6,15 +6,17 @@ is there. Keys are texts of two digits (four for the year), as the folders are n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from fin_lake.lake.layout import dataset_prefix
+from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.tables import (
     ASSET_CLASSES,
+    PORTFOLIOS,
     PROCESSED,
     QUARANTINE,
     RAW,
@@ -58,7 +60,9 @@ class CatalogChanges:
     unchanged: list[str] = field(default_factory=list)
 
 
-def ensure_catalog(glue: GlueClient, *, database: str, bucket: str) -> CatalogChanges:
+def ensure_catalog(
+    glue: GlueClient, *, database: str, bucket: str, portfolios: Collection[str] | None = None
+) -> CatalogChanges:
     """Create the database and the tables, and bring those that are there up to date.
 
     Parameters
@@ -69,6 +73,8 @@ def ensure_catalog(glue: GlueClient, *, database: str, bucket: str) -> CatalogCh
         The Glue database. Other tables in it are left alone.
     bucket : str
         The lake's bucket.
+    portfolios : collection of str, optional
+        The portfolios that there are; those that ship with the package, if omitted.
 
     Returns
     -------
@@ -88,7 +94,7 @@ def ensure_catalog(glue: GlueClient, *, database: str, bucket: str) -> CatalogCh
             }
         )
     changes = CatalogChanges()
-    for wanted in table_inputs(bucket):
+    for wanted in table_inputs(bucket, load_portfolios() if portfolios is None else portfolios):
         name = wanted["Name"]
         try:
             held: Any = glue.get_table(DatabaseName=database, Name=name)["Table"]
@@ -106,7 +112,7 @@ def ensure_catalog(glue: GlueClient, *, database: str, bucket: str) -> CatalogCh
     return changes
 
 
-def table_inputs(bucket: str) -> Iterator[Any]:
+def table_inputs(bucket: str, portfolios: Collection[str]) -> Iterator[Any]:
     """Yield Glue's ``TableInput`` of every table over the lake's objects."""
     for asset_class in ASSET_CLASSES:
         yield _table_input(f"raw_{asset_class}", RAW[asset_class], "json", bucket)
@@ -115,6 +121,8 @@ def table_inputs(bucket: str) -> Iterator[Any]:
         yield _table_input(f"quarantine_{asset_class}", QUARANTINE[asset_class], "parquet", bucket)
         analysis = TECHNICAL_ANALYSIS[asset_class]
         yield _table_input(f"technical_analysis_{asset_class}", analysis, "parquet", bucket)
+    for table in PORTFOLIOS.values():
+        yield _split_input(table.postgres, table, portfolios, bucket)
 
 
 def _table_input(name: str, table: Table, form: str, bucket: str) -> Any:
@@ -146,6 +154,18 @@ def _table_input(name: str, table: Table, form: str, bucket: str) -> Any:
             **(_JSON if as_text else _PARQUET),
         },
     }
+
+
+def _split_input(name: str, table: Table, values: Collection[str], bucket: str) -> Any:
+    """Return the ``TableInput`` of a table that has a folder for each of some values."""
+    split = str(table.split_by)
+    made = _table_input(name, table.part(f"${{{split}}}"), "parquet", bucket)
+    (described,) = (one.description for one in table.columns if one.name == split)
+    made["PartitionKeys"].insert(0, {"Name": split, "Type": "string", "Comment": described})
+    made["Parameters"] |= {f"projection.{split}.type": "enum", f"projection.{split}.values": ",".join(values)}
+    location = made["StorageDescriptor"]["Location"]
+    made["StorageDescriptor"]["Location"] = location.partition("$")[0]
+    return made
 
 
 def _projection(location: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ class LocalAthena(Service):
         The stack's folder, absolute.
     bucket, database : str
         The lake, and the Glue database that has its tables after every start.
+    portfolios : pathlib.Path, optional
+        The file that defines the portfolios, if it is not the shipped one.
     region : str
         The region that it says it is.
     s3_port : callable
@@ -38,12 +40,14 @@ class LocalAthena(Service):
         *,
         bucket: str,
         database: str,
+        portfolios: Path | None,
         region: str,
         s3_port: Callable[[], int],
     ) -> None:
         super().__init__(home)
         self.bucket = bucket
         self.database = database
+        self.portfolios = portfolios
         self.region = region
         self._s3_port = s3_port
 
@@ -85,13 +89,15 @@ class LocalAthena(Service):
         import boto3  # noqa: PLC0415 - a third of a second, and only `up` needs it
 
         from fin_lake.lake.catalog import ensure_catalog  # noqa: PLC0415
+        from fin_lake.portfolios.definitions import load_portfolios  # noqa: PLC0415
 
         # everything said in full: a shell's AWS_PROFILE must not lead it elsewhere
         session = boto3.Session(
             aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=self.region
         )
         client = session.client("glue", endpoint_url=f"http://{LOOPBACK}:{port}")
-        ensure_catalog(client, database=self.database, bucket=self.bucket)
+        portfolios = load_portfolios(self.portfolios)
+        ensure_catalog(client, database=self.database, bucket=self.bucket, portfolios=portfolios)
 
     def environment(self, port: int) -> dict[str, str]:
         """Return the settings with which any client of Athena and Glue reaches it."""

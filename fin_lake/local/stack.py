@@ -113,6 +113,7 @@ class Stack:
             self.home,
             bucket=settings.bucket,
             database=settings.glue_database,
+            portfolios=settings.portfolios_file,
             region=settings.aws_region,
             s3_port=lambda: StackState.load(self.home).services[LocalAws.name].port,
         )

@@ -141,7 +141,7 @@ def extract(
     selection = [
         key
         for key in job.asset_layer.executable_asset_keys
-        if (key.path[-1] in asset_classes if key.to_user_string() in TABLES_BY_ASSET else analytics)
+        if (_is_wanted(key, asset_classes) if key.to_user_string() in TABLES_BY_ASSET else analytics)
     ]
     report = ExtractReport(hours)
     for part in hours.by_month():
@@ -164,8 +164,13 @@ def tables_made(asset_classes: Sequence[AssetClass], *, analytics: bool = True) 
         built = len(models(load_manifest())) if analytics else 0
     except FinLakeError:  # told of when they are to be built
         built = 0
-    per_class = len(TABLES_BY_ASSET) // len(ASSET_CLASSES)
-    return per_class * len(asset_classes) + built
+    keys = map(dg.AssetKey.from_user_string, TABLES_BY_ASSET)
+    return sum(_is_wanted(key, asset_classes) for key in keys) + built
+
+
+def _is_wanted(key: dg.AssetKey, asset_classes: Sequence[AssetClass]) -> bool:
+    """Return whether a table is of one of the classes; portfolios may hold all of them."""
+    return key.path[-1] in asset_classes or not {*key.path} & {*ASSET_CLASSES}
 
 
 def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:

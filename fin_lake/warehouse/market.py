@@ -6,7 +6,7 @@ transaction. Writers of the same hour wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, LiteralString
 
@@ -33,6 +33,21 @@ _LATEST_PRICES: Final[LiteralString] = """
         from market.crypto
     ) bars
     order by asset_class, symbol, "timestamp" desc, "interval"
+"""
+
+# cleaning leaves one interval per symbol and hour, so the last bar to start is the last to end
+_HOURLY_CLOSES: Final[LiteralString] = """
+    select distinct on (symbol, hour) symbol, hour, close_price
+    from (
+        select symbol, date_trunc('hour', "timestamp", 'UTC') as hour, "timestamp", close_price
+        from market.stocks
+        where symbol = any(%(symbols)s) and "timestamp" >= %(start)s and "timestamp" < %(end)s
+        union all
+        select symbol, date_trunc('hour', "timestamp", 'UTC'), "timestamp", close_price
+        from market.crypto
+        where symbol = any(%(symbols)s) and "timestamp" >= %(start)s and "timestamp" < %(end)s
+    ) bars
+    order by symbol, hour, "timestamp" desc
 """
 
 
@@ -146,7 +161,8 @@ def _hour_number(hours: HourRange, which: int) -> int:
 
 def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> pl.DataFrame:
     """Return the rows of a range of hours, sorted by symbol, timestamp and the rest of the key."""
-    order = ("symbol", "timestamp", *(name for name in table.key if name not in ("symbol", "timestamp")))
+    leading = [name for name in ("symbol", "timestamp") if name in table.key]
+    order = (*leading, *(name for name in table.key if name not in leading))
     query = sql.SQL("select {} from {} where {} order by {}").format(
         sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         sql.Identifier(SCHEMA, table.postgres),
@@ -155,3 +171,20 @@ def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -
     )
     rows = connection.execute(query, _hours_values(table, hours)).fetchall()
     return pl.DataFrame(rows, schema=table.polars_schema(), orient="row")
+
+
+def read_hourly_closes(
+    connection: psycopg.Connection, symbols: Collection[str], hours: HourRange
+) -> pl.DataFrame:
+    """Return the last price of each symbol in each hour that has a bar.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``symbol``, ``hour_start`` (UTC) and ``close_price``, sorted by symbol and hour.
+    """
+    asked = {"symbols": list(symbols), "start": hours.start, "end": hours.end}
+    rows = connection.execute(_HOURLY_CLOSES, asked).fetchall()
+    times = pl.Datetime("us", "UTC")
+    schema = pl.Schema({"symbol": pl.String(), "hour_start": times, "close_price": pl.Float64()})
+    return pl.DataFrame(rows, schema=schema, orient="row")

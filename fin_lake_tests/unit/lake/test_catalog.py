@@ -10,12 +10,13 @@ import pytest
 from fin_lake.lake.catalog import FIRST_YEAR, LAST_YEAR, ensure_catalog, table_inputs
 from fin_lake.lake.layout import hour_object, raw_object
 from fin_lake.partitions import parse_hour
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
+from fin_lake.tables import ASSET_CLASSES, PORTFOLIOS, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
 from fin_lake_tests.conftest import CREDENTIALS
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
+VALUES = {"portfolio": "income", "year": "2023", "month": "01", "day": "05", "hour": "07"}
 HOUR = parse_hour("2023-01-05T07")
 
 
@@ -36,14 +37,16 @@ def objects() -> dict[str, str]:
         keys[f"technical_analysis_{asset_class}"] = hour_object(
             TECHNICAL_ANALYSIS[asset_class], "parquet", HOUR
         )
+    for table in PORTFOLIOS.values():
+        keys[table.postgres] = hour_object(table.part("income"), "parquet", HOUR)
     return keys
 
 
 def test_each_dataset_is_found_where_its_hours_are_written() -> None:
     keys, found = objects(), {}
-    for one in table_inputs("lake"):
+    for one in table_inputs("lake", ["growth", "income"]):
         template = one["Parameters"]["storage.location.template"]
-        for key, value in {"year": "2023", "month": "01", "day": "05", "hour": "07"}.items():
+        for key, value in VALUES.items():
             template = template.replace(f"${{{key}}}", value)
         found[one["Name"]] = template
         assert template.startswith(one["StorageDescriptor"]["Location"])
@@ -53,7 +56,7 @@ def test_each_dataset_is_found_where_its_hours_are_written() -> None:
 
 
 def test_projection_covers_every_hour_that_there_can_be() -> None:
-    for one in table_inputs("lake"):
+    for one in table_inputs("lake", ["growth", "income"]):
         said = one["Parameters"]
         assert said["projection.enabled"] == "true"
         assert said["projection.year.range"] == f"{FIRST_YEAR},{LAST_YEAR}"

@@ -1,0 +1,65 @@
+"""Portfolios: what they hold and are worth, hour by hour."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+import polars as pl
+
+from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
+from fin_lake.assets.market import build_market_asset
+from fin_lake.partitions import HourRange
+from fin_lake.portfolios.definitions import Portfolio
+from fin_lake.portfolios.valuation import value
+from fin_lake.settings import Settings
+from fin_lake.tables import ASSET_CLASSES, PORTFOLIOS
+from fin_lake.warehouse.market import connect, ensure_schema, read_hourly_closes
+
+
+def build_portfolio_assets(
+    portfolios: Mapping[str, Portfolio], settings: Settings
+) -> list[dg.AssetsDefinition]:
+    """Return the assets of all portfolios: valuations and holdings, in the lake and in PostgreSQL.
+
+    A portfolio's path is computed from its start, whatever hours are asked for: prices come from
+    PostgreSQL, in one query for all of it.
+    """
+
+    @dg.multi_asset(
+        name="value_portfolios",
+        deps=[dg.AssetKey(["market", asset_class]) for asset_class in ASSET_CLASSES],
+        outs={
+            name: dg.AssetOut(
+                key=dg.AssetKey(["portfolios", name]),
+                description=table.description,
+                group_name="portfolios",
+                kinds={"s3", "parquet"},
+                io_manager_key="s3_portfolios",
+            )
+            for name, table in PORTFOLIOS.items()
+        },
+        partitions_def=partitions_of(settings),
+        backfill_policy=ranges_of_hours(settings),
+    )
+    def value_portfolios(context: dg.AssetExecutionContext) -> Iterator[dg.Output[pl.DataFrame]]:
+        hours = run_hours(context)
+        valuations, holdings = [PORTFOLIOS["valuations"].empty()], [PORTFOLIOS["holdings"].empty()]
+        with connect(settings.database()) as connection:
+            ensure_schema(connection)
+            for portfolio in portfolios.values():
+                if portfolio.start >= hours.end:
+                    continue
+                symbols = {*portfolio.symbols, portfolio.benchmark}
+                prices = read_hourly_closes(connection, symbols, HourRange(portfolio.start, hours.end))
+                valued = value(portfolio, prices, hours)
+                valuations.append(valued.valuations)
+                holdings.append(valued.holdings)
+        yield dg.Output(pl.concat(valuations), output_name="valuations")
+        yield dg.Output(pl.concat(holdings), output_name="holdings")
+
+    return [
+        value_portfolios,
+        *(
+            build_market_asset(dg.AssetKey(["portfolios", name]), table, settings)
+            for name, table in PORTFOLIOS.items()
+        ),
+    ]
