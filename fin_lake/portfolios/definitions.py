@@ -259,8 +259,11 @@ def _whose(document: Any, location: tuple[int | str, ...]) -> tuple[str, str]:
 
 
 def _steps(location: tuple[int | str, ...]) -> Iterator[str]:
-    for i, step in enumerate(location):
-        yield f"[{step}]" if isinstance(step, int) else f".{step}" if i else step
+    before: int | str | None = None
+    for step in location:
+        in_list = before == "allocations"
+        yield f"[{step}]" if in_list else str(step) if before is None else f".{step}"
+        before = step
 
 
 def _reason(problem: Any) -> str:
