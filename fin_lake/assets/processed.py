@@ -1,6 +1,7 @@
 """The processed layer: clean bars and the quarantine, from everything that raw holds of an hour."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Final
 
 import dagster as dg
 import polars as pl
@@ -13,15 +14,21 @@ from fin_lake.assets.hourly import (
     run_hours,
     state_of,
 )
+from fin_lake.checks import laws
+from fin_lake.checks.results import result, spec
+from fin_lake.partitions import HourRange
 from fin_lake.settings import Settings
 from fin_lake.tables import PROCESSED, QUARANTINE, AssetClass
-from fin_lake.transforms.clean import clean
+from fin_lake.transforms.clean import COUNTS, CROSS_SOURCE_TOLERANCE, Cleaned, clean
+
+_CHECKS: Final = ("conservation", "ohlc_laws", "duplicates", "completeness", "cross_source")
 
 
 def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.AssetsDefinition:
     """Return the two assets that cleaning makes: the bars, and the records that broke a rule."""
     bars_key = dg.AssetKey(["processed", asset_class])
     quarantine_key = dg.AssetKey(["quarantine", asset_class])
+    symbols = settings.stock_symbols if asset_class == "stocks" else tuple(settings.crypto_coins.values())
 
     @dg.multi_asset(
         name=f"clean_{asset_class}",
@@ -42,14 +49,18 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
                 io_manager_key="s3_processed",
             ),
         },
+        check_specs=[spec(name, bars_key) for name in _CHECKS],
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
     )
     def clean_hours(
         context: dg.AssetExecutionContext, raw: pl.DataFrame
-    ) -> Iterator[dg.Output[pl.DataFrame]]:
+    ) -> Iterator[dg.Output[pl.DataFrame] | dg.AssetCheckResult]:
         hours = run_hours(context)
         cleaned = clean(raw, asset_class, hours)
+        # before anything is written: what breaks a law replaces nothing
+        for name, finding in _findings(cleaned, asset_class, hours, symbols):
+            yield result(name, bars_key, finding)
         counts = {row["hour"]: row for row in cleaned.counts.iter_rows(named=True)}
         is_open = open_hours(asset_class, hours)
         metadata = {}
@@ -62,3 +73,14 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
         yield dg.Output(cleaned.quarantined, output_name="quarantined")
 
     return clean_hours
+
+
+def _findings(
+    cleaned: Cleaned, asset_class: AssetClass, hours: HourRange, symbols: Collection[str]
+) -> Iterator[tuple[str, laws.Finding]]:
+    bars, counts = cleaned.bars, cleaned.counts
+    yield "conservation", laws.conservation(counts, COUNTS)
+    yield "ohlc_laws", laws.ohlc_laws(bars)
+    yield "duplicates", laws.duplicates(bars, PROCESSED[asset_class].key)
+    yield "completeness", laws.completeness(bars, asset_class, hours, symbols)
+    yield "cross_source", laws.cross_source(counts, CROSS_SOURCE_TOLERANCE)

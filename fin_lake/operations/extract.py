@@ -198,10 +198,11 @@ def _add_check(report: ExtractReport, evaluation: dg.AssetCheckEvaluation) -> No
             report.warnings.append(f"{name}: {rows} rows do not pass {evaluation.check_name}")
         else:
             report.tests.failed += 1  # the step's failure says which
+    elif not evaluation.passed and is_warning:
+        report.warnings.append(f"{name}: {evaluation.description}")
     elif not evaluation.passed:
-        report.failures.append(
-            f"{name}: {evaluation.description}:\n" + "\n".join(_texts(metadata.get("failures")))
-        )
+        failures = _texts(metadata.get("failures"))
+        report.failures.append("\n".join([f"{name}: {evaluation.description}", *failures]))
 
 
 def _add_hour(report: ExtractReport, materialization: dg.AssetMaterialization) -> None:

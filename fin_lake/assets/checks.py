@@ -1,0 +1,109 @@
+"""Checks that look at what was stored, and at when."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from fin_lake.checks import laws
+from fin_lake.checks.results import result, spec
+from fin_lake.lake.processed import read_hours
+from fin_lake.lake.store import Lake
+from fin_lake.partitions import HOUR, UTC, HourRange
+from fin_lake.settings import Settings
+from fin_lake.tables import ASSET_CLASSES, PROCESSED, TABLES_BY_ASSET, AssetClass, Table
+from fin_lake.warehouse.market import connect, latest_hour, read_splits
+from fin_lake.warehouse.market import read_hours as read_from_postgres
+
+FRESHNESS_LAG: Final = dt.timedelta(hours=2)
+"""How long after its end an hour may take to be stored."""
+_LOOK_BACK: Final[Mapping[AssetClass, dt.timedelta]] = {
+    "stocks": dt.timedelta(days=10),
+    "crypto": dt.timedelta(days=2),
+}
+"""How far back the bars lie that a step is judged by."""
+_ALONE: Final = dt.timedelta(days=1)
+
+
+def build_checks(settings: Settings, portfolios: Sequence[str]) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of the tables in PostgreSQL, and of how fresh they are."""
+    lake = Lake(settings)
+    stored = [
+        _build_stores_agree(dg.AssetKey.from_user_string(key), table, settings, lake, portfolios)
+        for key, table in TABLES_BY_ASSET.items()
+        if key.startswith("market/")
+    ]
+    return [
+        *stored,
+        *(_build_step_changes(asset_class, settings) for asset_class in ASSET_CLASSES),
+        *(build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES),
+    ]
+
+
+def _hours_of(context: dg.AssetCheckExecutionContext, settings: Settings) -> HourRange:
+    """Return the hours of the run; those of the last day where a check is run by itself."""
+    tags = context.run.tags
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    if first is None:
+        end = settings.latest_closed_hour + HOUR
+        return HourRange(max(end - _ALONE, settings.start), end)
+    return HourRange.between_keys(first, tags.get("dagster/asset_partition_range_end") or first)
+
+
+def _build_stores_agree(
+    key: dg.AssetKey, table: Table, settings: Settings, lake: Lake, portfolios: Sequence[str]
+) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(name=f"{key.to_python_identifier()}__stores_agree", specs=[spec("stores_agree", key)])
+    def stores_agree(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        hours = _hours_of(context, settings)
+        with connect(settings.database()) as connection:
+            stores = {"postgres": read_from_postgres(connection, table, hours)}
+        for kind in table.formats:
+            stores[kind] = _from_lake(lake, table, hours, kind, portfolios)
+        yield result("stores_agree", key, laws.stores_agree(stores, table.key))
+
+    return stores_agree
+
+
+def _from_lake(
+    lake: Lake, table: Table, hours: HourRange, kind: str, portfolios: Sequence[str]
+) -> pl.DataFrame:
+    split = table.split_by
+    if split is None:
+        return read_hours(lake, table, hours, kind)
+    parts = [
+        read_hours(lake, table.part(name), hours, kind).with_columns(pl.lit(name).alias(split))
+        for name in portfolios
+    ]
+    return pl.concat(parts).select(table.column_names) if parts else table.empty()
+
+
+def _build_step_changes(asset_class: AssetClass, settings: Settings) -> dg.AssetChecksDefinition:
+    key, table = dg.AssetKey(["market", asset_class]), PROCESSED[asset_class]
+
+    @dg.multi_asset_check(name=f"market__{asset_class}__step_changes", specs=[spec("step_changes", key)])
+    def step_changes(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        hours = _hours_of(context, settings)
+        around = HourRange(hours.start - _LOOK_BACK[asset_class], hours.end)
+        with connect(settings.database()) as connection:
+            bars = read_from_postgres(connection, table, around)
+            splits = read_splits(connection, around)
+        yield result("step_changes", key, laws.step_changes(bars, splits, since=hours.start))
+
+    return step_changes
+
+
+def build_freshness(asset_class: AssetClass, settings: Settings) -> dg.AssetChecksDefinition:
+    """Return the check that the latest hour of trading is stored; it is no matter of a run's hours."""
+    key = dg.AssetKey(["market", asset_class])
+
+    @dg.multi_asset_check(name=f"market__{asset_class}__freshness", specs=[spec("freshness", key)])
+    def freshness() -> Iterator[dg.AssetCheckResult]:
+        now = settings.now or dt.datetime.now(UTC)
+        with connect(settings.database()) as connection:
+            latest = latest_hour(connection, PROCESSED[asset_class])
+        yield result("freshness", key, laws.freshness(latest, asset_class, now, FRESHNESS_LAG))
+
+    return freshness
