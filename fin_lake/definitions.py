@@ -13,6 +13,7 @@ import dagster as dg
 
 from fin_lake.analytics.project import PROJECT
 from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
+from fin_lake.assets.checks import build_checks, build_freshness
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
@@ -25,7 +26,7 @@ from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
 from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.settings import Settings, load_settings
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, AssetClass
+from fin_lake.tables import ASSET_CLASSES, CORPORATE_ACTIONS, PROCESSED, AssetClass
 
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
@@ -52,17 +53,20 @@ def build_definitions(
         Loggers beside Dagster's own.
     """
     lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
+    freshness = [build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES]
     maintenance = dg.AssetSelection.assets(MAINTENANCE)
     return dg.Definitions(
         assets=[
             *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
+            build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
             *build_portfolio_assets(portfolios, settings),
             *build_analytics_assets(settings, dbt_project),
         ],
+        asset_checks=[*build_checks(settings, tuple(portfolios)), *freshness],
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all() - maintenance,
+                selection=dg.AssetSelection.all() - maintenance - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
             dg.define_asset_job(

@@ -339,6 +339,28 @@ QUARANTINE: Final[Mapping[AssetClass, Table]] = {
     for asset_class in ASSET_CLASSES
 }
 
+CORPORATE_ACTIONS: Final = Table(
+    name="processed/corporate_actions",
+    description="Splits and cash dividends of stocks, by the start of trading on the ex-date",
+    columns=(
+        _SYMBOL,
+        _column("timestamp", ColumnType.TIMESTAMP, "Start of trading on the ex-date, UTC", nullable=False),
+        _column("kind", ColumnType.STRING, "What it is: split or dividend", nullable=False),
+        _column("ratio", ColumnType.DOUBLE, "New shares for each old one; null for a dividend"),
+        _column(
+            "amount",
+            ColumnType.DOUBLE,
+            "Cash per share as it traded on the ex-date, in the quote currency; null for a split",
+        ),
+        _column("source", ColumnType.STRING, "The API that tells of it", nullable=False),
+    ),
+    key=("symbol", "timestamp", "kind"),
+    asset_class="stocks",
+    lake_prefix="processed/corporate_actions",
+    file_stem="corporate_actions",
+    postgres="corporate_actions",
+)
+
 _INDICATORS: Final = (
     ("sma_20", "Simple moving average of the close over 20 bars, in the quote currency"),
     ("sma_50", "Simple moving average of the close over 50 bars, in the quote currency"),
@@ -529,6 +551,8 @@ _OF_CLASSES: Final[Mapping[str, Table]] = {
 }
 TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
     **_OF_CLASSES,
+    "processed/corporate_actions": CORPORATE_ACTIONS,
+    "market/corporate_actions": CORPORATE_ACTIONS,
     **{
         f"{layer}/{name}": table
         for layer in ("portfolios", "market/portfolios")
@@ -536,3 +560,8 @@ TABLES_BY_ASSET: Final[Mapping[str, Table]] = {
     },
 }
 """The table behind each asset, by the asset's key; ``market/…`` are those in PostgreSQL."""
+
+POSTGRES_TABLES: Final[tuple[Table, ...]] = tuple(
+    {table.postgres: table for table in TABLES_BY_ASSET.values() if table.postgres}.values()
+)
+"""The tables of the schema ``market``."""

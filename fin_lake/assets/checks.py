@@ -14,7 +14,7 @@ from fin_lake.lake.store import Lake
 from fin_lake.partitions import HOUR, UTC, HourRange
 from fin_lake.settings import Settings
 from fin_lake.tables import ASSET_CLASSES, PROCESSED, TABLES_BY_ASSET, AssetClass, Table
-from fin_lake.warehouse.market import connect, latest_hour, read_splits
+from fin_lake.warehouse.market import connect, latest_bar, read_splits
 from fin_lake.warehouse.market import read_hours as read_from_postgres
 
 FRESHNESS_LAG: Final = dt.timedelta(hours=2)
@@ -28,18 +28,14 @@ _ALONE: Final = dt.timedelta(days=1)
 
 
 def build_checks(settings: Settings, portfolios: Sequence[str]) -> list[dg.AssetChecksDefinition]:
-    """Return the checks of the tables in PostgreSQL, and of how fresh they are."""
+    """Return the checks of the tables in PostgreSQL."""
     lake = Lake(settings)
     stored = [
         _build_stores_agree(dg.AssetKey.from_user_string(key), table, settings, lake, portfolios)
         for key, table in TABLES_BY_ASSET.items()
         if key.startswith("market/")
     ]
-    return [
-        *stored,
-        *(_build_step_changes(asset_class, settings) for asset_class in ASSET_CLASSES),
-        *(build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES),
-    ]
+    return [*stored, *(_build_step_changes(asset_class, settings) for asset_class in ASSET_CLASSES)]
 
 
 def _hours_of(context: dg.AssetCheckExecutionContext, settings: Settings) -> HourRange:
@@ -55,7 +51,9 @@ def _hours_of(context: dg.AssetCheckExecutionContext, settings: Settings) -> Hou
 def _build_stores_agree(
     key: dg.AssetKey, table: Table, settings: Settings, lake: Lake, portfolios: Sequence[str]
 ) -> dg.AssetChecksDefinition:
-    @dg.multi_asset_check(name=f"{key.to_python_identifier()}__stores_agree", specs=[spec("stores_agree", key)])
+    @dg.multi_asset_check(
+        name=f"{key.to_python_identifier()}__stores_agree", specs=[spec("stores_agree", key)]
+    )
     def stores_agree(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         hours = _hours_of(context, settings)
         with connect(settings.database()) as connection:
@@ -103,7 +101,7 @@ def build_freshness(asset_class: AssetClass, settings: Settings) -> dg.AssetChec
     def freshness() -> Iterator[dg.AssetCheckResult]:
         now = settings.now or dt.datetime.now(UTC)
         with connect(settings.database()) as connection:
-            latest = latest_hour(connection, PROCESSED[asset_class])
+            latest = latest_bar(connection, PROCESSED[asset_class])
         yield result("freshness", key, laws.freshness(latest, asset_class, now, FRESHNESS_LAG))
 
     return freshness

@@ -1,4 +1,4 @@
-"""The processed layer: clean bars and the quarantine, from everything that raw holds of an hour."""
+"""The processed layer: clean bars, corporate actions and the quarantine, from what raw holds of an hour."""
 
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -18,37 +18,29 @@ from fin_lake.checks import laws
 from fin_lake.checks.results import result, spec
 from fin_lake.partitions import HourRange
 from fin_lake.settings import Settings
-from fin_lake.tables import PROCESSED, QUARANTINE, AssetClass
+from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE, AssetClass, Table
+from fin_lake.transforms.actions import broken_actions, corporate_actions
 from fin_lake.transforms.clean import COUNTS, CROSS_SOURCE_TOLERANCE, Cleaned, clean
 
 _CHECKS: Final = ("conservation", "ohlc_laws", "duplicates", "completeness", "cross_source")
 
 
 def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.AssetsDefinition:
-    """Return the two assets that cleaning makes: the bars, and the records that broke a rule."""
+    """Return the assets that cleaning makes: bars, quarantined records, and corporate actions of stocks."""
     bars_key = dg.AssetKey(["processed", asset_class])
-    quarantine_key = dg.AssetKey(["quarantine", asset_class])
     symbols = settings.stock_symbols if asset_class == "stocks" else tuple(settings.crypto_coins.values())
+    actions_key = dg.AssetKey(["processed", "corporate_actions"])
+    outs = {
+        "bars": _out(bars_key, PROCESSED[asset_class]),
+        "quarantined": _out(dg.AssetKey(["quarantine", asset_class]), QUARANTINE[asset_class]),
+    }
+    if asset_class == "stocks":
+        outs["actions"] = _out(actions_key, CORPORATE_ACTIONS)
 
     @dg.multi_asset(
         name=f"clean_{asset_class}",
         ins={"raw": dg.AssetIn(dg.AssetKey(["raw", asset_class]))},
-        outs={
-            "bars": dg.AssetOut(
-                key=bars_key,
-                description=PROCESSED[asset_class].description,
-                group_name="processed",
-                kinds={"s3", "parquet"},
-                io_manager_key="s3_processed",
-            ),
-            "quarantined": dg.AssetOut(
-                key=quarantine_key,
-                description=QUARANTINE[asset_class].description,
-                group_name="processed",
-                kinds={"s3", "parquet"},
-                io_manager_key="s3_processed",
-            ),
-        },
+        outs=outs,
         check_specs=[spec(name, bars_key) for name in _CHECKS],
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
@@ -70,7 +62,16 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
             metadata[hour] = {"state": state.value, **books}
         add_hour_metadata(context, bars_key, metadata)
         yield dg.Output(cleaned.bars, output_name="bars")
-        yield dg.Output(cleaned.quarantined, output_name="quarantined")
+        if asset_class == "stocks":
+            broken = broken_actions(raw, hours)
+            counted = dict(broken.group_by("raw_hour").len().iter_rows())
+            add_hour_metadata(
+                context, actions_key, {hour: {"broken": counted.get(hour, 0)} for hour in hours}
+            )
+            yield dg.Output(pl.concat([cleaned.quarantined, broken]), output_name="quarantined")
+            yield dg.Output(corporate_actions(raw, hours), output_name="actions")
+        else:
+            yield dg.Output(cleaned.quarantined, output_name="quarantined")
 
     return clean_hours
 
@@ -84,3 +85,13 @@ def _findings(
     yield "duplicates", laws.duplicates(bars, PROCESSED[asset_class].key)
     yield "completeness", laws.completeness(bars, asset_class, hours, symbols)
     yield "cross_source", laws.cross_source(counts, CROSS_SOURCE_TOLERANCE)
+
+
+def _out(key: dg.AssetKey, table: Table) -> dg.AssetOut:
+    return dg.AssetOut(
+        key=key,
+        description=table.description,
+        group_name="processed",
+        kinds={"s3", "parquet"},
+        io_manager_key="s3_processed",
+    )

@@ -124,9 +124,7 @@ def completeness(
     )
 
 
-def step_changes(
-    bars: pl.DataFrame, splits: pl.DataFrame, since: dt.datetime | None = None
-) -> Finding:
+def step_changes(bars: pl.DataFrame, splits: pl.DataFrame, since: dt.datetime | None = None) -> Finding:
     """No close is far from the symbol's one before, unless a split explains it.
 
     Far is a log return of over ``DEVIATIONS`` robust deviations of the symbol's returns in the frame, and

@@ -11,7 +11,7 @@ import dagster as dg
 from fin_lake.checks.laws import Finding
 
 BLOCKING: Final[Mapping[str, str]] = {
-    "conservation": "Raw bars are kept, quarantined, duplicates, earlier attempts or superseded; none is lost",
+    "conservation": "Every raw bar is kept, quarantined, a duplicate, an earlier attempt or superseded",
     "ohlc_laws": "Low ≤ open, close ≤ high; prices are positive numbers; volumes are not negative",
     "duplicates": "Each key occurs once",
     "stores_agree": "PostgreSQL and the lake hold the same rows, in all formats",
@@ -37,7 +37,9 @@ def result(name: str, asset: dg.AssetKey, finding: Finding) -> dg.AssetCheckResu
     """Return what a check says of an asset: numbers, the offending keys, and a sentence of both."""
     metadata: dict[str, Any] = dict(finding.numbers)
     if finding.offending:
-        records = [dg.TableRecord({key: _plain(value) for key, value in one.items()}) for one in finding.offending]
+        records = [
+            dg.TableRecord({key: _plain(value) for key, value in one.items()}) for one in finding.offending
+        ]
         metadata["offending_keys"] = dg.MetadataValue.table(records)
     severity = dg.AssetCheckSeverity.ERROR if name in BLOCKING else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(

@@ -16,6 +16,7 @@ from fin_lake.lake.layout import dataset_prefix
 from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.tables import (
     ASSET_CLASSES,
+    CORPORATE_ACTIONS,
     PORTFOLIOS,
     PROCESSED,
     QUARANTINE,
@@ -123,6 +124,7 @@ def table_inputs(bucket: str, portfolios: Collection[str]) -> Iterator[Any]:
         yield _table_input(f"technical_analysis_{asset_class}", analysis, "parquet", bucket)
     for table in PORTFOLIOS.values():
         yield _split_input(table.postgres, table, portfolios, bucket)
+    yield _table_input("corporate_actions", CORPORATE_ACTIONS, "parquet", bucket)
 
 
 def _table_input(name: str, table: Table, form: str, bucket: str) -> Any:

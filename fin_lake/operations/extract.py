@@ -21,7 +21,7 @@ from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES, TABLES_BY_ASSET, AssetClass
+from fin_lake.tables import TABLES_BY_ASSET, AssetClass
 
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
@@ -170,7 +170,7 @@ def tables_made(asset_classes: Sequence[AssetClass], *, analytics: bool = True) 
 
 def _is_wanted(key: dg.AssetKey, asset_classes: Sequence[AssetClass]) -> bool:
     """Return whether a table is of one of the classes; portfolios may hold all of them."""
-    return key.path[-1] in asset_classes or not {*key.path} & {*ASSET_CLASSES}
+    return TABLES_BY_ASSET[key.to_user_string()].asset_class in (None, *asset_classes)
 
 
 def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:

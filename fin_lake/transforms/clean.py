@@ -17,6 +17,8 @@ from fin_lake.partitions import HourRange, stock_sessions
 from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, SYMBOL_PATTERN, AssetClass
 
 SOURCE_PRECEDENCE: Final = ("alpha_vantage", "yahoo", "coingecko")
+EVENT_KINDS: Final = ("split", "dividend")
+"""The kinds of raw records that are no bars."""
 CROSS_SOURCE_TOLERANCE: Final = 10e-4  # 10 basis points
 
 _PRICES: Final = ("open_price", "high_price", "low_price", "close_price")
@@ -74,7 +76,7 @@ def clean(raw: pl.DataFrame, asset_class: AssetClass, hours: HourRange) -> Clean
     ConservationError
         The books do not balance.
     """
-    bars = raw.filter(pl.col("kind").is_null() | ~pl.col("kind").is_in(["split", "dividend"]))
+    bars = raw.filter(pl.col("kind").is_null() | ~pl.col("kind").is_in(EVENT_KINDS))
     judged = _judge(bars, asset_class, hours)
     placed = _place(judged)
     kept = _as_traded(placed.filter(pl.col("fate") == "processed"))
@@ -232,6 +234,15 @@ def _place(judged: pl.DataFrame) -> pl.DataFrame:
     return _prefer(placed)
 
 
+def rank_of_source() -> pl.Expr:
+    """Return the place of the column ``source`` in the order of preference, 0 for the most preferred."""
+    return pl.col("source").replace_strict(
+        {name: i for i, name in enumerate(SOURCE_PRECEDENCE)},
+        default=len(SOURCE_PRECEDENCE),
+        return_dtype=pl.Int64,
+    )
+
+
 def _prefer(placed: pl.DataFrame) -> pl.DataFrame:
     """Keep one source and interval per symbol and hour, so that no volume is counted twice.
 
@@ -247,13 +258,7 @@ def _prefer(placed: pl.DataFrame) -> pl.DataFrame:
             covered=pl.col("minutes").sum(),
             minutes=pl.col("minutes").first(),
         )
-        .with_columns(
-            rank=pl.col("source").replace_strict(
-                {name: i for i, name in enumerate(SOURCE_PRECEDENCE)},
-                default=len(SOURCE_PRECEDENCE),
-                return_dtype=pl.Int64,
-            )
-        )
+        .with_columns(rank=rank_of_source())
         .sort(
             "sampled", "covered", "rank", "source", "minutes", descending=[False, True, False, False, False]
         )
@@ -315,7 +320,7 @@ def _differences(placed: pl.DataFrame) -> pl.DataFrame:
 def _check_conservation(raw: pl.DataFrame, cleaned: Cleaned) -> None:
     counts = cleaned.counts
     unbalanced = counts.filter(pl.col("raw_rows") != pl.sum_horizontal(COUNTS[1:]))
-    events = raw.filter(pl.col("kind").is_in(["split", "dividend"])).height
+    events = raw.filter(pl.col("kind").is_in(EVENT_KINDS)).height
     totals = {name: int(counts[name].sum() or 0) for name in COUNTS}
     balanced = (
         unbalanced.is_empty()

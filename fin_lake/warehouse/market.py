@@ -6,6 +6,7 @@ transaction. Writers of the same hour wait for each other.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, LiteralString
@@ -17,7 +18,7 @@ from psycopg import sql
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
-from fin_lake.tables import TABLES_BY_ASSET, Table
+from fin_lake.tables import POSTGRES_TABLES, Table
 
 SCHEMA: Final = "market"
 _CONNECT_SECONDS: Final = 10
@@ -48,6 +49,12 @@ _HOURLY_CLOSES: Final[LiteralString] = """
         where symbol = any(%(symbols)s) and "timestamp" >= %(start)s and "timestamp" < %(end)s
     ) bars
     order by symbol, hour, "timestamp" desc
+"""
+
+_SPLITS: Final[LiteralString] = """
+    select symbol, "timestamp", ratio from market.corporate_actions
+    where kind = 'split' and "timestamp" >= %s and "timestamp" < %s
+    order by symbol, "timestamp"
 """
 
 
@@ -100,7 +107,7 @@ def ensure_schema(connection: psycopg.Connection) -> None:
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
         connection.execute("create schema if not exists market")
-        for table in {one.postgres: one for one in TABLES_BY_ASSET.values() if one.postgres}.values():
+        for table in POSTGRES_TABLES:
             for statement in table.postgres_ddl(SCHEMA):
                 connection.execute(sql.SQL(statement))
         connection.execute(_LATEST_PRICES)
@@ -161,8 +168,7 @@ def _hour_number(hours: HourRange, which: int) -> int:
 
 def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> pl.DataFrame:
     """Return the rows of a range of hours, sorted by symbol, timestamp and the rest of the key."""
-    leading = [name for name in ("symbol", "timestamp") if name in table.key]
-    order = (*leading, *(name for name in table.key if name not in leading))
+    order = dict.fromkeys(("symbol", "timestamp", *table.key))
     query = sql.SQL("select {} from {} where {} order by {}").format(
         sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         sql.Identifier(SCHEMA, table.postgres),
@@ -188,3 +194,18 @@ def read_hourly_closes(
     times = pl.Datetime("us", "UTC")
     schema = pl.Schema({"symbol": pl.String(), "hour_start": times, "close_price": pl.Float64()})
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def read_splits(connection: psycopg.Connection, hours: HourRange) -> pl.DataFrame:
+    """Return the splits of a range of hours: ``symbol``, ``timestamp`` (ex-date, UTC), ``ratio``."""
+    rows = connection.execute(_SPLITS, (hours.start, hours.end)).fetchall()
+    times = pl.Datetime("us", "UTC")
+    schema = pl.Schema({"symbol": pl.String(), "timestamp": times, "ratio": pl.Float64()})
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def latest_bar(connection: psycopg.Connection, table: Table) -> dt.datetime | None:
+    """Return the time of a table's latest row, UTC; none if it has no row."""
+    query = sql.SQL("select max(timestamp) from {}").format(sql.Identifier(SCHEMA, table.postgres))
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None

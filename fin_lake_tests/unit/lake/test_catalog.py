@@ -10,7 +10,15 @@ import pytest
 from fin_lake.lake.catalog import FIRST_YEAR, LAST_YEAR, ensure_catalog, table_inputs
 from fin_lake.lake.layout import hour_object, raw_object
 from fin_lake.partitions import parse_hour
-from fin_lake.tables import ASSET_CLASSES, PORTFOLIOS, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
+from fin_lake.tables import (
+    ASSET_CLASSES,
+    CORPORATE_ACTIONS,
+    PORTFOLIOS,
+    PROCESSED,
+    QUARANTINE,
+    RAW,
+    TECHNICAL_ANALYSIS,
+)
 from fin_lake_tests.conftest import CREDENTIALS
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ def objects() -> dict[str, str]:
         )
     for table in PORTFOLIOS.values():
         keys[table.postgres] = hour_object(table.part("income"), "parquet", HOUR)
+    keys["corporate_actions"] = hour_object(CORPORATE_ACTIONS, "parquet", HOUR)
     return keys
 
 
