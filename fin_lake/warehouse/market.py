@@ -1,4 +1,4 @@
-"""The schema ``market``: its tables, its view of latest prices, reading and replacing hours.
+"""The schema ``market``: its tables, latest and adjusted prices, reading and replacing hours.
 
 A reader sees all of an hour's old rows or all of its new ones: hours are deleted and copied in one
 transaction. Writers of the same hour wait for each other.
@@ -58,6 +58,114 @@ _SPLITS: Final[LiteralString] = """
 """
 
 
+# As a window function it is exact where exp(sum(ln(x))) is not: four times a quarter is one.
+_PRODUCT: Final[LiteralString] = """
+    create or replace aggregate market.product(double precision) (sfunc = float8mul, stype = double precision)
+"""
+
+# Planned as part of the query that calls it, so a condition on the symbol reaches the tables' indexes.
+# A span is the time between two actions of a symbol; its factors are the products of those after it.
+_ADJUSTED_STOCKS: Final[LiteralString] = """
+    create or replace function market.adjusted_stocks(
+        as_of timestamptz default now(), dividends boolean default false
+    )
+    returns table (
+        symbol text, "timestamp" timestamptz, "interval" text, open_price double precision,
+        high_price double precision, low_price double precision, close_price double precision,
+        volume double precision, source text, factor double precision
+    )
+    language sql stable parallel safe as $body$
+        with effects as (
+            select
+                action.symbol,
+                action."timestamp",
+                case when action.kind = 'split' then 1 / action.ratio else 1 end as of_split,
+                case
+                    when not adjusted_stocks.dividends or action.kind = 'split' then 1
+                    when action.amount < before.close_price then 1 - action.amount / before.close_price
+                    else 1
+                end as of_dividend
+            from market.corporate_actions as action
+            left join lateral (
+                select
+                    bar.close_price * coalesce(
+                        (
+                            select market.product(1 / split.ratio)
+                            from market.corporate_actions as split
+                            where split.symbol = bar.symbol and split.kind = 'split'
+                                and split."timestamp" > bar."timestamp"
+                                and split."timestamp" <= action."timestamp"
+                        ),
+                        1
+                    ) as close_price
+                from market.stocks as bar
+                where adjusted_stocks.dividends and action.kind = 'dividend'
+                    and bar.symbol = action.symbol and bar."timestamp" < action."timestamp"
+                order by bar."timestamp" desc
+                limit 1
+            ) as before on true
+            where action."timestamp" <= adjusted_stocks.as_of
+        ),
+        moments as (
+            select
+                effects.symbol,
+                effects."timestamp",
+                market.product(effects.of_split) as of_splits,
+                market.product(effects.of_dividend) as of_dividends
+            from effects
+            group by effects.symbol, effects."timestamp"
+        ),
+        spans as (
+            select
+                moments.symbol,
+                lag(moments."timestamp", 1, '-infinity') over forwards as since,
+                moments."timestamp" as until,
+                market.product(moments.of_splits) over backwards as share_factor,
+                market.product(moments.of_splits * moments.of_dividends) over backwards as factor
+            from moments
+            window
+                forwards as (partition by moments.symbol order by moments."timestamp"),
+                backwards as (partition by moments.symbol order by moments."timestamp" desc)
+        )
+        select
+            bar.symbol,
+            bar."timestamp",
+            bar."interval",
+            bar.open_price * coalesce(span.factor, 1),
+            bar.high_price * coalesce(span.factor, 1),
+            bar.low_price * coalesce(span.factor, 1),
+            bar.close_price * coalesce(span.factor, 1),
+            bar.volume / coalesce(span.share_factor, 1),
+            bar.source,
+            coalesce(span.factor, 1)
+        from market.stocks as bar
+        left join spans as span
+            on span.symbol = bar.symbol and span.since <= bar."timestamp" and bar."timestamp" < span.until
+    $body$
+"""
+_ADJUSTED_COMMENT: Final[LiteralString] = """
+    comment on function market.adjusted_stocks(timestamptz, boolean) is
+    'Stock bars on the basis of as_of: prices times the product of what the splits (and, if asked for, the '
+    'dividends) after the bar and up to as_of did to the price, which is the column factor; volumes divided '
+    'by that of the splits. A split of n for one makes 1/n, a dividend 1 - amount / last close before it.'
+"""
+_SPLIT_ADJUSTED: Final[LiteralString] = """
+    create or replace view market.stocks_split_adjusted as select * from market.adjusted_stocks()
+"""
+_TOTAL_RETURN: Final[LiteralString] = """
+    create or replace view market.stocks_total_return as
+    select * from market.adjusted_stocks(dividends => true)
+"""
+_DERIVED: Final[tuple[LiteralString, ...]] = (
+    _LATEST_PRICES,
+    _PRODUCT,
+    _ADJUSTED_STOCKS,
+    _ADJUSTED_COMMENT,
+    _SPLIT_ADJUSTED,
+    _TOTAL_RETURN,
+)
+
+
 class WarehouseError(FinLakeError):
     """PostgreSQL cannot be reached, or refuses what was asked."""
 
@@ -103,14 +211,15 @@ def _first_line(error: Exception) -> str:
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the schema, its tables and view where they are missing."""
+    """Create the schema, its tables, views and function where they are missing or of an older version."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
         connection.execute("create schema if not exists market")
         for table in POSTGRES_TABLES:
             for statement in table.postgres_ddl(SCHEMA):
                 connection.execute(sql.SQL(statement))
-        connection.execute(_LATEST_PRICES)
+        for definition in _DERIVED:
+            connection.execute(definition)
 
 
 def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange, rows: pl.DataFrame) -> None:
