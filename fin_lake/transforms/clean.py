@@ -1,8 +1,9 @@
 """From raw records to clean bars: typed, checked, one per key, and every row accounted for.
 
 Each raw bar ends in exactly one place: it is kept, quarantined with the rule that it broke, dropped
-as a duplicate within its attempt, superseded by a later attempt at the same bar, or superseded by
-the preferred source. :func:`clean` proves it for every hour before it returns.
+as a duplicate within its attempt, superseded by a later attempt at the same bar, left out as history
+that the source rewrote after a split, or superseded by the preferred source. :func:`clean` proves it
+for every hour before it returns.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import polars as pl
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, stock_sessions
 from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, SYMBOL_PATTERN, AssetClass
+from fin_lake.transforms.rewrites import BAR, PRICES, revised_bars, rewritten_bars
 
 SOURCE_PRECEDENCE: Final = ("alpha_vantage", "yahoo", "coingecko")
 EVENT_KINDS: Final = ("split", "dividend")
 """The kinds of raw records that are no bars."""
 CROSS_SOURCE_TOLERANCE: Final = 10e-4  # 10 basis points
 
-_PRICES: Final = ("open_price", "high_price", "low_price", "close_price")
-_BAR: Final = ("source", "symbol", "interval", "timestamp")
 _LONGEST_DETAIL: Final = 200
 
 COUNTS: Final = (
@@ -31,6 +31,7 @@ COUNTS: Final = (
     "quarantined",
     "duplicates",
     "earlier_attempts",
+    "rewritten",
     "superseded",
 )
 
@@ -50,8 +51,9 @@ class Cleaned:
     quarantined : polars.DataFrame
         In the quarantine table's schema; a row belongs to the hour of its raw object.
     counts : polars.DataFrame
-        One row per hour that has raw bars: ``hour``, the columns of ``COUNTS``, and
-        ``cross_source_differences``, the bars whose sources are over 10 basis points apart.
+        One row per hour that has raw bars: ``hour``, the columns of ``COUNTS``,
+        ``cross_source_differences``, the bars whose sources are over 10 basis points apart, and
+        ``revised``, the bars of which a later attempt of the same source has other values.
     """
 
     bars: pl.DataFrame
@@ -78,7 +80,7 @@ def clean(raw: pl.DataFrame, asset_class: AssetClass, hours: HourRange) -> Clean
     """
     bars = raw.filter(pl.col("kind").is_null() | ~pl.col("kind").is_in(EVENT_KINDS))
     judged = _judge(bars, asset_class, hours)
-    placed = _place(judged)
+    placed = _place(judged, asset_class)
     kept = _as_traded(placed.filter(pl.col("fate") == "processed"))
     table = PROCESSED[asset_class]
     cleaned = Cleaned(
@@ -173,10 +175,10 @@ def _in_session(start: pl.Expr, hours: HourRange) -> pl.Expr:
 
 
 def _value_rules(asset_class: AssetClass) -> list[_Rule]:
-    prices = pl.col(_PRICES)
+    prices = pl.col(PRICES)
     shown = pl.format(
         "open {} high {} low {} close {}",
-        *(pl.col(name).cast(pl.String).fill_null("none") for name in _PRICES),
+        *(pl.col(name).cast(pl.String).fill_null("none") for name in PRICES),
     )
     highest = pl.max_horizontal("open_price", "close_price")
     lowest = pl.min_horizontal("open_price", "close_price")
@@ -207,24 +209,29 @@ def _value_rules(asset_class: AssetClass) -> list[_Rule]:
     return rules
 
 
-def _place(judged: pl.DataFrame) -> pl.DataFrame:
-    """Add ``fate``, one of ``COUNTS`` but the first, to every record.
+def _place(judged: pl.DataFrame, asset_class: AssetClass) -> pl.DataFrame:
+    """Add ``fate``, one of ``COUNTS`` but the first, to every record, and whether its bar was ``revised``.
 
     Of several attempts at a bar the latest sound one counts: an answer in which the source has lost
-    a bar that it had sent before must not take it away.
+    a bar that it had sent before must not take it away. Nor does one in which it has rewritten its
+    history: the bar stays as it was traded.
     """
     sound = pl.col("rule").is_null()
-    nameless = pl.any_horizontal(pl.col(_BAR).is_null())  # not a bar of anything; each stands for itself
+    nameless = pl.any_horizontal(pl.col(BAR).is_null())  # not a bar of anything; each stands for itself
     ordered = judged.sort("fetched_at", "raw_key", "raw_line", nulls_last=False).with_row_index("_order")
-    same_bar = (*_BAR, "raw_hour")  # a stray copy in another hour's object is that hour's affair
+    ordered = _compared(ordered, sound & ~nameless, asset_class)
+    same_bar = (*BAR, "raw_hour")  # a stray copy in another hour's object is that hour's affair
     latest_key = pl.col("raw_key").last().over(same_bar)
-    chosen = pl.col("_order").filter(sound).max().over(same_bar)
-    chosen_key = pl.col("raw_key").filter(sound).last().over(same_bar)
+    eligible = sound & ~pl.col("rewritten")
+    chosen = pl.col("_order").filter(eligible).max().over(same_bar)
+    chosen_key = pl.col("raw_key").filter(eligible).last().over(same_bar)
     placed = ordered.with_columns(
         fate=pl.when(nameless | (~sound & (pl.col("raw_key") == latest_key)))
         .then(pl.lit("quarantined"))
         .when(~sound)
         .then(pl.lit("earlier_attempts"))
+        .when(pl.col("rewritten"))
+        .then(pl.lit("rewritten"))
         .when(pl.col("_order") == chosen)
         .then(pl.lit("processed"))
         .when(pl.col("raw_key") == chosen_key)
@@ -232,6 +239,33 @@ def _place(judged: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("earlier_attempts"))
     )
     return _prefer(placed)
+
+
+def _compared(ordered: pl.DataFrame, sound: pl.Expr, asset_class: AssetClass) -> pl.DataFrame:
+    """Add ``rewritten`` and ``revised``: what the attempts of a source say of each other."""
+    versions = (
+        ordered.filter(sound)
+        .filter((pl.col("raw_key").n_unique() > 1).over(BAR))
+        .unique((*BAR, "raw_key"), keep="last", maintain_order=True)
+    )
+    if versions.is_empty():
+        return ordered.with_columns(rewritten=pl.lit(False), revised=pl.lit(False))
+    versions = _as_traded(versions).select(*BAR, "raw_key", *PRICES, "volume")
+    # coins are not split, and their bars have no volume that would tell a split from an error
+    rewritten = (rewritten_bars(versions) if asset_class == "stocks" else versions.clear()).select(
+        *BAR, "raw_key"
+    )
+    revised = revised_bars(versions.join(rewritten, on=(*BAR, "raw_key"), how="anti", maintain_order="left"))
+    return (
+        ordered.join(
+            rewritten.with_columns(rewritten=pl.lit(True)),
+            on=(*BAR, "raw_key"),
+            how="left",
+            maintain_order="left",
+        )
+        .join(revised.with_columns(revised=pl.lit(True)), on=BAR, how="left", maintain_order="left")
+        .with_columns(pl.col("rewritten", "revised").fill_null(value=False))
+    )
 
 
 def rank_of_source() -> pl.Expr:
@@ -284,13 +318,13 @@ def _as_traded(bars: pl.DataFrame) -> pl.DataFrame:
     by later splits is multiplied back.
     """
     factor = pl.col("split_factor").fill_null(1.0)
-    narrow = pl.col(_PRICES).cast(pl.Float32)
-    went_through_float32 = (pl.col("source") == "yahoo") & (narrow.cast(pl.Float64) == pl.col(_PRICES))
+    narrow = pl.col(PRICES).cast(pl.Float32)
+    went_through_float32 = (pl.col("source") == "yahoo") & (narrow.cast(pl.Float64) == pl.col(PRICES))
     restored = (
-        pl.when(went_through_float32).then(narrow.cast(pl.String).cast(pl.Float64)).otherwise(pl.col(_PRICES))
+        pl.when(went_through_float32).then(narrow.cast(pl.String).cast(pl.Float64)).otherwise(pl.col(PRICES))
     )
     return bars.with_columns(restored).with_columns(
-        pl.when(factor != 1.0).then((pl.col(_PRICES) * factor).round(6)).otherwise(pl.col(_PRICES)),
+        pl.when(factor != 1.0).then((pl.col(PRICES) * factor).round(6)).otherwise(pl.col(PRICES)),
         volume=pl.col("volume") / factor,
     )
 
@@ -300,15 +334,22 @@ def _counts(placed: pl.DataFrame) -> pl.DataFrame:
     counts = placed.group_by(hour="raw_hour").agg(pl.len().cast(pl.Int64).alias("raw_rows"), *fates)
     return (
         counts.join(_differences(placed), on="hour", how="left")
-        .with_columns(pl.col("cross_source_differences").fill_null(0))
+        .join(_revised(placed), on="hour", how="left")
+        .with_columns(pl.col("cross_source_differences", "revised").fill_null(0))
         .sort("hour")
     )
+
+
+def _revised(placed: pl.DataFrame) -> pl.DataFrame:
+    """Return, per hour, how many bars a source has revised."""
+    sound = placed.filter(pl.col("revised") & pl.col("rule").is_null()).select(*BAR, hour="raw_hour")
+    return sound.unique().group_by("hour").agg(revised=pl.len().cast(pl.Int64))
 
 
 def _differences(placed: pl.DataFrame) -> pl.DataFrame:
     """Return, per hour, how many bars have sources whose prices are over the tolerance apart."""
     both = _as_traded(placed.filter(pl.col("fate").is_in(["processed", "superseded"])))
-    spread = [(pl.col(name).max() / pl.col(name).min() - 1) > CROSS_SOURCE_TOLERANCE for name in _PRICES]
+    spread = [(pl.col(name).max() / pl.col(name).min() - 1) > CROSS_SOURCE_TOLERANCE for name in PRICES]
     return (
         both.group_by("symbol", "interval", "timestamp", hour="raw_hour")
         .agg(apart=pl.any_horizontal(spread))
