@@ -277,7 +277,8 @@ def _hour_number(hours: HourRange, which: int) -> int:
 
 def read_hours(connection: psycopg.Connection, table: Table, hours: HourRange) -> pl.DataFrame:
     """Return the rows of a range of hours, sorted by symbol, timestamp and the rest of the key."""
-    order = dict.fromkeys(("symbol", "timestamp", *table.key))
+    leading = [name for name in ("symbol", "timestamp") if name in table.key]
+    order = dict.fromkeys((*leading, *table.key))
     query = sql.SQL("select {} from {} where {} order by {}").format(
         sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         sql.Identifier(SCHEMA, table.postgres),
