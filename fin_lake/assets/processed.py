@@ -41,7 +41,7 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
         name=f"clean_{asset_class}",
         ins={"raw": dg.AssetIn(dg.AssetKey(["raw", asset_class]))},
         outs=outs,
-        check_specs=[spec(name, bars_key) for name in _CHECKS],
+        check_specs=[spec(name, bars_key, partitions_of(settings)) for name in _CHECKS],
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
     )

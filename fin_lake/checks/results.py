@@ -27,10 +27,14 @@ WARNING: Final[Mapping[str, str]] = {
 _SHOWN: Final = 3
 
 
-def spec(name: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
+def spec(
+    name: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition | None = None
+) -> dg.AssetCheckSpec:
     """Return the specification of one of the checks above, of an asset."""
     description = BLOCKING.get(name) or WARNING[name]
-    return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=name in BLOCKING)
+    return dg.AssetCheckSpec(
+        name, asset=asset, description=description, blocking=name in BLOCKING, partitions_def=partitions
+    )
 
 
 def result(name: str, asset: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
