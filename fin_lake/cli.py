@@ -29,7 +29,8 @@ from rich.progress import (
 from rich.table import Table as RichTable
 
 from fin_lake.errors import FinLakeError
-from fin_lake.partitions import HourRange, hour_key, parse_hour
+from fin_lake.operations.parameters import Hour
+from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "env": "fin_lake.local.commands:env",
     "replay": "fin_lake.local.replay.commands:replay",
     "query": "fin_lake.operations.query_command:query",
+    "as-of": "fin_lake.operations.as_of_command:as_of_command",
 }
 
 
@@ -72,20 +74,10 @@ def cli() -> None:
     """
 
 
-class _Hour(click.ParamType["dt.datetime"]):
-    name = "hour"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
-        try:
-            return parse_hour(value)
-        except FinLakeError as error:
-            self.fail(str(error), param, ctx)
-
-
 @cli.command()
-@click.option("--hour", type=_Hour(), help="One hour, UTC, as in 2023-01-03T14.")
-@click.option("--from", "start", type=_Hour(), help="First hour of a range, UTC.")
-@click.option("--to", "end", type=_Hour(), help="End of the range, UTC, excluded.")
+@click.option("--hour", type=Hour(), help="One hour, UTC, as in 2023-01-03T14.")
+@click.option("--from", "start", type=Hour(), help="First hour of a range, UTC.")
+@click.option("--to", "end", type=Hour(), help="End of the range, UTC, excluded.")
 @click.option("--stocks/--no-stocks", default=None, help="Stocks only, or all but stocks.")
 @click.option("--crypto/--no-crypto", default=None, help="Crypto only, or all but crypto.")
 @click.option("--analytics/--no-analytics", default=True, help="Whether to build the models on Athena.")
