@@ -149,10 +149,10 @@ def step_changes(bars: pl.DataFrame, splits: pl.DataFrame, since: dt.datetime | 
     moves = moves.with_columns(
         log_return=(pl.col("close_price") / pl.col("before")).log() + pl.col("split").fill_null(1.0).log()
     )
-    median = pl.col("log_return").median().over("symbol")
-    deviation = _TO_DEVIATION * (pl.col("log_return") - median).abs().median().over("symbol")
+    size = pl.col("log_return").abs()  # hourly returns lie about zero
+    deviation = _TO_DEVIATION * size.median().over("symbol")
     limit = pl.max_horizontal(DEVIATIONS * deviation, pl.lit(LEAST_STEP))
-    far = moves.with_columns(limit=limit).filter((pl.col("log_return") - median).abs() > pl.col("limit"))
+    far = moves.with_columns(limit=limit).filter(size > pl.col("limit"))
     if since is not None:
         far = far.filter(pl.col("timestamp") >= since)
     shown = far.select("symbol", "timestamp", "before", "close_price", "log_return", "limit")
