@@ -245,7 +245,9 @@ class Expected:
         raw = self.raw
         wanted = raw[
             (raw["kind"] == "bar")
-            & (raw["close_price"] > 0)
+            & (raw[["open_price", "low_price", "close_price"]] > 0).all(axis=1)
+            & (raw["high_price"] >= raw[["open_price", "close_price"]].max(axis=1))
+            & (raw["low_price"] <= raw[["open_price", "close_price"]].min(axis=1))
             & raw["finished"].fillna(value=True).astype(bool)
             & (raw["timestamp"].dt.floor("h") == raw["raw_hour"])
         ].assign(price=lambda rows: rows["close_price"] * rows["split_factor"].fillna(1))

@@ -5,32 +5,15 @@
 
 {%- set written = changed_days() %}
 
-with attempts as (
+with latest as (
     select
         symbol,
         asset_class,
         bar_interval,
         bar_start,
         source,
-        close_price * coalesce(split_factor, 1) as close_price,
-        row_number() over (
-            partition by symbol, bar_interval, bar_start, source
-            order by fetched_at desc, close_price desc
-        ) as attempt
-    from {{ ref('stg_raw_bars') }}
-    where
-        {{ within_partitions(written) }}
-        and kind = 'bar'
-        and close_price > 0
-        and coalesce(is_finished, true)
-        -- a stray copy in another hour's object belongs to no hour
-        and date_trunc('hour', bar_start) = raw_hour
-),
-
-latest as (
-    select *
-    from attempts
-    where attempt = 1
+        close_price * coalesce(split_factor, 1) as close_price
+    from ({{ latest_attempts(within_partitions(written)) }})
 ),
 
 made as (
