@@ -9,10 +9,10 @@ from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
 from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HourRange
 from fin_lake.portfolios.definitions import Portfolio
-from fin_lake.portfolios.valuation import value
+from fin_lake.portfolios.splits import value_as_traded
 from fin_lake.settings import Settings
 from fin_lake.tables import ASSET_CLASSES, PORTFOLIOS
-from fin_lake.warehouse.market import connect, ensure_schema, read_hourly_closes
+from fin_lake.warehouse.market import connect, ensure_schema, read_hourly_closes, read_splits
 
 
 def build_portfolio_assets(
@@ -26,7 +26,7 @@ def build_portfolio_assets(
 
     @dg.multi_asset(
         name="value_portfolios",
-        deps=[dg.AssetKey(["market", asset_class]) for asset_class in ASSET_CLASSES],
+        deps=[dg.AssetKey(["market", name]) for name in (*ASSET_CLASSES, "corporate_actions")],
         outs={
             name: dg.AssetOut(
                 key=dg.AssetKey(["portfolios", name]),
@@ -48,9 +48,10 @@ def build_portfolio_assets(
             for portfolio in portfolios.values():
                 if portfolio.start >= hours.end:
                     continue
+                path = HourRange(portfolio.start, hours.end)
                 symbols = {*portfolio.symbols, portfolio.benchmark}
-                prices = read_hourly_closes(connection, symbols, HourRange(portfolio.start, hours.end))
-                valued = value(portfolio, prices, hours)
+                prices = read_hourly_closes(connection, symbols, path)
+                valued = value_as_traded(portfolio, prices, read_splits(connection, path), hours)
                 valuations.append(valued.valuations)
                 holdings.append(valued.holdings)
         yield dg.Output(pl.concat(valuations), output_name="valuations")

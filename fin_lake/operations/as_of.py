@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -17,16 +18,64 @@ from fin_lake.errors import FinLakeError
 from fin_lake.lake.raw import read_attempts
 from fin_lake.lake.store import Lake
 from fin_lake.partitions import UTC, HourRange
-from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, RAW, Table
+from fin_lake.portfolios.definitions import load_portfolios
+from fin_lake.portfolios.splits import value_as_traded
+from fin_lake.settings import load_settings
+from fin_lake.tables import (
+    ASSET_CLASSES,
+    CORPORATE_ACTIONS,
+    PORTFOLIOS,
+    PROCESSED,
+    RAW,
+    TABLES_BY_ASSET,
+    AssetClass,
+    Table,
+)
 from fin_lake.transforms.actions import corporate_actions
+from fin_lake.transforms.bars import hourly_bars
 from fin_lake.transforms.clean import clean
+from fin_lake.transforms.indicators import LONGEST_GAP, LOOK_BACK, indicators
 
-_Make = Callable[[pl.DataFrame, HourRange], pl.DataFrame]
+Read = Callable[[AssetClass, HourRange], pl.DataFrame]
+"""Raw records of some hours, as far as they had been fetched."""
 
-_MAKERS: Final[Mapping[str, tuple[Table, _Make]]] = {
-    "processed/stocks": (PROCESSED["stocks"], lambda raw, hours: clean(raw, "stocks", hours).bars),
-    "processed/crypto": (PROCESSED["crypto"], lambda raw, hours: clean(raw, "crypto", hours).bars),
-    "processed/corporate_actions": (CORPORATE_ACTIONS, corporate_actions),
+
+def _bars(asset_class: AssetClass, read: Read, hours: HourRange) -> pl.DataFrame:
+    parts = [clean(read(asset_class, part), asset_class, part).bars for part in hours.by_month()]
+    return pl.concat([PROCESSED[asset_class].empty(), *parts])
+
+
+def _actions(read: Read, hours: HourRange) -> pl.DataFrame:
+    parts = [corporate_actions(read("stocks", part), part) for part in hours.by_month()]
+    return pl.concat([CORPORATE_ACTIONS.empty(), *parts])
+
+
+def _indicators(asset_class: AssetClass, read: Read, hours: HourRange) -> pl.DataFrame:
+    reach = LOOK_BACK[asset_class] + LONGEST_GAP[asset_class]
+    bars = _bars(asset_class, read, HourRange(hours.start - reach, hours.end))
+    made = indicators(hourly_bars(bars), asset_class)
+    return made.filter(pl.col("timestamp") >= hours.start)
+
+
+def _portfolios(name: str, read: Read, hours: HourRange) -> pl.DataFrame:
+    made = [PORTFOLIOS[name].empty()]
+    for portfolio in load_portfolios(load_settings().portfolios_file).values():
+        if portfolio.start >= hours.end:
+            continue
+        path = HourRange(portfolio.start, hours.end)
+        bars = [hourly_bars(_bars(asset_class, read, path)) for asset_class in ASSET_CLASSES]
+        prices = pl.concat(bars).select("symbol", "close_price", hour_start="timestamp")
+        splits = _actions(read, path).filter(pl.col("kind") == "split")
+        valued = value_as_traded(portfolio, prices, splits.select("symbol", "timestamp", "ratio"), hours)
+        made.append(valued.valuations if name == "valuations" else valued.holdings)
+    return pl.concat(made)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Read, HourRange], pl.DataFrame]]] = {
+    **{f"processed/{one}": partial(_bars, one) for one in ASSET_CLASSES},
+    "processed/corporate_actions": _actions,
+    **{f"technical_analysis/{one}": partial(_indicators, one) for one in ASSET_CLASSES},
+    **{f"portfolios/{name}": partial(_portfolios, name) for name in PORTFOLIOS},
 }
 TABLES: Final = tuple(_MAKERS)
 """The tables that can be made as of a moment."""
@@ -71,7 +120,7 @@ def as_of(lake: Lake, name: str, moment: dt.datetime, hours: HourRange, symbol: 
         With zone. It is compared with ``fetched_at``, which is by the wall clock whatever time it is
         on the recorded market. A record without it, in a file that somebody dropped, was not known.
     hours : HourRange
-        The table's hours; they are read and cleaned month by month.
+        The table's hours. Indicators need those of their look-back as well, portfolios all since their start.
     symbol : str, optional
         Only rows of this one.
 
@@ -88,24 +137,39 @@ def as_of(lake: Lake, name: str, moment: dt.datetime, hours: HourRange, symbol: 
             f"{moment:%Y-%m-%dT%H:%M:%SZ} lies in the future: what will be known then is not known yet",
             "give a time in the past (UTC, unless it names its zone)",
         )
-    table, make = _MAKERS[name]
-    then, now = [table.empty()], [table.empty()]
-    first: dt.datetime | None = None
-    for part in hours.by_month():
-        raw = read_attempts(lake, RAW[table.asset_class], part)
-        if symbol is not None:
-            raw = raw.filter(pl.col("symbol") == symbol)
-        fetched = [one for one in (first, raw["fetched_at"].min()) if isinstance(one, dt.datetime)]
-        first = min(fetched, default=None)
-        then.append(make(raw.filter(pl.col("fetched_at") <= moment), part))
-        now.append(make(raw, part))
-    if first is None or first > moment:
-        raise _nothing_known(table, hours, symbol, moment, first)
-    return _known(table, pl.concat(then), pl.concat(now))
+    table, make, fetched = TABLES_BY_ASSET[name], _MAKERS[name], _Fetched(lake, symbol)
+    then, now = make(partial(fetched.read, until=moment), hours), make(fetched.read, hours)
+    if fetched.first is None or fetched.first > moment:
+        raise _nothing_known(name, hours, symbol, moment, fetched.first)
+    return _known(table, then, now)
+
+
+class _Fetched:
+    """Raw records, read once, and when the first of them was fetched."""
+
+    def __init__(self, lake: Lake, symbol: str | None) -> None:
+        self._lake = lake
+        self._symbol = symbol
+        self._held: dict[tuple[AssetClass, HourRange], pl.DataFrame] = {}
+        self.first: dt.datetime | None = None
+
+    def read(
+        self, asset_class: AssetClass, hours: HourRange, until: dt.datetime | None = None
+    ) -> pl.DataFrame:
+        """Return the records of some hours, those alone that had been fetched by a moment if one is given."""
+        key = (asset_class, hours)
+        if key not in self._held:
+            raw = read_attempts(self._lake, RAW[asset_class], hours)
+            self._held[key] = raw if self._symbol is None else raw.filter(pl.col("symbol") == self._symbol)
+            found = [one for one in (self.first, self._held[key]["fetched_at"].min()) if one is not None]
+            self.first = min((one for one in found if isinstance(one, dt.datetime)), default=None)
+        held = self._held[key]
+        return held if until is None else held.filter(pl.col("fetched_at") <= until)
 
 
 def _known(table: Table, then: pl.DataFrame, now: pl.DataFrame) -> Known:
-    order = tuple(dict.fromkeys(("symbol", "timestamp", *table.key)))
+    leading = [name for name in ("symbol", "timestamp") if name in table.key]
+    order = tuple(dict.fromkeys((*leading, *table.key)))
     unchanged = then.join(now, on=table.column_names, how="semi", nulls_equal=True).height
     return Known(
         table=table,
@@ -116,11 +180,12 @@ def _known(table: Table, then: pl.DataFrame, now: pl.DataFrame) -> Known:
 
 
 def _nothing_known(
-    table: Table, hours: HourRange, symbol: str | None, moment: dt.datetime, first: dt.datetime | None
+    name: str, hours: HourRange, symbol: str | None, moment: dt.datetime, first: dt.datetime | None
 ) -> AsOfError:
-    raw, of_symbol = RAW[table.asset_class].name, f" of {symbol}" if symbol else ""
+    of_symbol = f" of {symbol}" if symbol else ""
     return AsOfError(
-        f"{raw} holds no record{of_symbol} for {hours} that had been fetched by {moment:%Y-%m-%dT%H:%M:%SZ}",
+        f"raw holds no record{of_symbol} that {name} could be made of for {hours} "
+        f"that had been fetched by {moment:%Y-%m-%dT%H:%M:%SZ}",
         f"the first was fetched at {first:%Y-%m-%dT%H:%M:%SZ}"
         if first
         else f"extract the hours: fin-lake extract --from {hours.start:%Y-%m-%dT%H} "

@@ -41,9 +41,10 @@ def as_of_command(
 ) -> None:
     """Print TABLE as it was known at TIME, made again from what had been fetched by then.
 
-    TIME is ISO 8601, UTC where it names no zone. TABLE is processed/stocks, processed/crypto or
-    processed/corporate_actions. On a terminal rows come as a table, otherwise as CSV; how many of them
-    have been revised since is said on the standard error.
+    TIME is ISO 8601, UTC where it names no zone. TABLE is one of processed/stocks,
+    processed/crypto, processed/corporate_actions, technical_analysis/… and portfolios/…. On a terminal
+    rows come as a table, otherwise as CSV; how many of them have been revised since is said on the
+    standard error.
 
     \b
     Examples:
