@@ -24,7 +24,7 @@ from fin_lake.operations.extract import ExtractError, ExtractReport, closed_hour
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW
+from fin_lake.tables import ASSET_CLASSES, CORPORATE_ACTIONS, PROCESSED, QUARANTINE, RAW
 from fin_lake.warehouse.market import connect, ensure_schema, read_hours, replace_hours
 from fin_lake_tests.conftest import hours
 
@@ -252,6 +252,40 @@ def test_files_dropped_under_raw_are_read_and_bad_ones_quarantined(stack_setting
     bad = parquet(stack_settings, QUARANTINE["stocks"], AT)
     assert sorted(bad["rule"]) == ["unreadable", "unreadable"]
     assert sorted(key.rpartition("/")[2] for key in bad["raw_key"]) == ["cut.json.gz", "dropped.json"]
+
+
+def test_splits_and_dividends_reach_the_lake_and_postgres_and_broken_ones_the_quarantine(
+    stack_settings: Settings,
+):
+    hour = hours("2023-01-11T14")
+    events = [
+        {"kind": "split", "payload": '{"numerator": 4, "denominator": 1}'},
+        {"kind": "dividend", "payload": '{"amount": 0.05}', "split_factor": 4.0},
+        {"kind": "split", "payload": '{"numerator": 0, "denominator": 1}', "symbol": "IBM"},
+    ]
+    told = {"symbol": "AAPL", "timestamp": "2023-01-11T14:30:00Z", "source": "yahoo"}
+    lines = "\n".join(json.dumps({**told, "fetched_at": "2023-02-01T00:00:00Z", **event}) for event in events)
+    folder = "raw/stocks/year=2023/month=01/day=11/hour=14"
+    Lake(stack_settings).put(f"{folder}/dropped.json", lines.encode())
+    with open_instance(stack_settings) as instance:
+        report = extract(stack_settings, hour, ["stocks"], instance=instance, analytics=False)
+        event = instance.get_latest_materialization_event(_key("processed", "corporate_actions"))
+    assert report.failures == []
+    opens = hour.start + HOUR / 2
+    wanted = [
+        ("AAPL", opens, "dividend", None, 0.2, "yahoo"),
+        ("AAPL", opens, "split", 4.0, None, "yahoo"),
+    ]
+    assert parquet(stack_settings, CORPORATE_ACTIONS, hour.start).rows() == wanted
+    assert (
+        query(
+            stack_settings, "select * from market.corporate_actions where timestamp = %s order by kind", opens
+        )
+        == wanted
+    )
+    assert event.asset_materialization.metadata["broken"].value == 1
+    bad = parquet(stack_settings, QUARANTINE["stocks"], hour.start)
+    assert bad.select("rule", "symbol").rows() == [("bad_action", "IBM")]
 
 
 @pytest.mark.parametrize(
