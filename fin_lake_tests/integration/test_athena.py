@@ -250,4 +250,4 @@ def test_the_catalog_survives_a_restart_of_the_service(settings: Settings) -> No
     changes = ensure_catalog(
         _client(settings, "glue"), database=settings.glue_database, bucket=settings.bucket
     )
-    assert (changes.created, changes.updated, len(changes.unchanged)) == ([], [], 9)
+    assert (changes.created, changes.updated, len(changes.unchanged)) == ([], [], 13)

@@ -182,7 +182,7 @@ def test_builds_of_many_days_that_are_killed_leave_no_part_of_a_table_and_no_lit
     with pytest.raises(AthenaError, match="TABLE_NOT_FOUND"):
         athena.run("select count(*) from aggregations_hourly_ohlcv")
     run_models_until(killed, "create table .*ml_features_labels")
-    run_models_until(killed, "merge into .*daily_ohlcv")
+    run_models_until(killed, "merge into .*hourly_ohlcv")
     run_models_until(killed, BATCH_OF_A_MERGE)
     run_models(killed)
     assert contents(killed) == wanted
