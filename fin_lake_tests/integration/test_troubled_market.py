@@ -229,3 +229,40 @@ def test_an_hour_alone_a_range_and_the_whole_are_equal(troubled: Settings, made:
             assert again[column].is_null().equals(whole[name][column].is_null())
             apart = (again[column] - whole[name][column]).abs().max()
             assert apart is None or apart < 1e-6, column
+
+
+def test_a_row_that_somebody_changed_in_postgresql_is_named(troubled: Settings, made: object) -> None:
+    day = hours("2023-03-08T00", 24)
+    key = dg.AssetCheckKey(dg.AssetKey(["market", "stocks"]), "stores_agree")
+    job = build_definitions(troubled).resolve_job_def(EXTRACT_JOB)
+    alone = job.get_subset(asset_selection=set(), asset_check_selection={key})
+    tags = {
+        "dagster/asset_partition_range_start": day.first_key,
+        "dagster/asset_partition_range_end": day.last_key,
+    }
+    change = (
+        "update market.stocks set close_price = close_price {} 1"
+        " where symbol = 'TWICE' and timestamp = '2023-03-08T15:00Z'"
+    )
+
+    def evaluated() -> dg.AssetCheckEvaluation:
+        with open_instance(troubled) as instance:
+            done = alone.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+        (found,) = done.get_asset_check_evaluations()
+        return found
+
+    assert evaluated().passed
+    with connect(troubled.database()) as connection:
+        connection.execute(change.format("+"))
+    try:
+        found = evaluated()
+        assert not found.passed
+        assert found.severity is dg.AssetCheckSeverity.ERROR
+        named = {
+            (one.data["symbol"], one.data["timestamp"]) for one in found.metadata["offending_keys"].records
+        }
+        assert named == {("TWICE", "2023-03-08 15:00:00+00:00")}
+        assert "parquet_differing 1, json_differing 1" in found.description
+    finally:
+        with connect(troubled.database()) as connection:
+            connection.execute(change.format("-"))

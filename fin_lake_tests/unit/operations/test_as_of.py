@@ -149,3 +149,27 @@ def test_wrong_usage_is_explained(command, arguments, words):
     refused = command(*arguments)
     assert refused.exit_code == 2
     assert words in refused.output
+
+
+def test_indicators_and_portfolios_are_made_of_what_was_known(lake: Lake, tmp_path, monkeypatch):
+    span = hours("2023-01-03T14", 7)
+    file = tmp_path / "portfolios.yaml"
+    file.write_text(
+        "portfolios:\n  - {name: one, description: One share, initial_cash: 1000, start: 2023-01-03,"
+        " benchmark: AAPL, allocations: [{effective: 2023-01-03, weights: {AAPL: 1.0}}]}\n"
+    )
+    monkeypatch.setenv("FIN_LAKE_PORTFOLIOS", str(file))
+    for fetched_at, last in ((FIRST, 10.5), (SECOND, 11.0)):
+        for hour in list(span)[1:]:
+            bar = record(start=hour, close_price=last if hour == span.end - HOUR else 10.5, high_price=12.0)
+            records = pl.DataFrame([bar], schema=RAW["stocks"].polars_schema()).with_columns(
+                fetched_at=pl.lit(fetched_at, pl.Datetime("us", "UTC"))
+            )
+            write_attempt(lake, RAW["stocks"], RawAttempt(records, frozenset([hour]), fetched_at))
+    for moment, close in ((BETWEEN, 10.5), (SECOND, 11.0)):
+        analysis = as_of(lake, "technical_analysis/stocks", moment, span)
+        assert analysis.rows["close_price"].to_list() == [10.5] * 5 + [close]
+        assert analysis.rows["history_bars"].to_list() == [1, 2, 3, 4, 5, 6]
+        values = as_of(lake, "portfolios/valuations", moment, span)
+        assert values.rows["market_value"][-1] == pytest.approx(1000 * close / 10.5)
+    assert as_of(lake, "portfolios/valuations", BETWEEN, span).revised == 1
