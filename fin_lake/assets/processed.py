@@ -15,7 +15,7 @@ from fin_lake.assets.hourly import (
     state_of,
 )
 from fin_lake.checks import laws
-from fin_lake.checks.results import result, spec
+from fin_lake.checks.results import BLOCKING, BrokenLawError, result, sentence, spec
 from fin_lake.partitions import HourRange
 from fin_lake.settings import Settings
 from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE, AssetClass, Table
@@ -50,9 +50,17 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
     ) -> Iterator[dg.Output[pl.DataFrame] | dg.AssetCheckResult]:
         hours = run_hours(context)
         cleaned = clean(raw, asset_class, hours)
-        # before anything is written: what breaks a law replaces nothing
+        broken_laws = []
         for name, finding in _findings(cleaned, asset_class, hours, symbols):
             yield result(name, bars_key, finding)
+            if name in BLOCKING and not finding.passed:
+                broken_laws.append(sentence(name, finding))
+        # Dagster itself ends a step only after its outputs are stored: what breaks a law replaces nothing
+        if broken_laws:
+            raise BrokenLawError(
+                f"processed/{asset_class} of {hours} breaks its laws: " + "; ".join(broken_laws),
+                "nothing was written; the rows are in the raw objects of these hours",
+            )
         counts = {row["hour"]: row for row in cleaned.counts.iter_rows(named=True)}
         is_open = open_hours(asset_class, hours)
         metadata = {}

@@ -9,6 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from fin_lake.checks.laws import Finding
+from fin_lake.errors import FinLakeError
 
 BLOCKING: Final[Mapping[str, str]] = {
     "conservation": "Every raw bar is kept, quarantined, a duplicate, an earlier attempt or superseded",
@@ -25,6 +26,10 @@ WARNING: Final[Mapping[str, str]] = {
 }
 """Checks that tell and do not stop."""
 _SHOWN: Final = 3
+
+
+class BrokenLawError(FinLakeError):
+    """Rows that break a law that nothing may be stored against."""
 
 
 def spec(

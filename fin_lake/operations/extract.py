@@ -174,16 +174,33 @@ def _is_wanted(key: dg.AssetKey, asset_classes: Sequence[AssetClass]) -> bool:
 
 
 def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
+    stopped = _stopped_by_checks(result)
     for event in result.all_events:
         if event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
             _add_hour(report, materialization)
-        elif event.is_step_failure:
+        elif event.is_step_failure and event.step_key not in stopped:
             error = event.step_failure_data.error
             step = str(event.step_key).replace("__", "/")
             report.failures.append(f"{step}: {_cause(error)}")
     for evaluation in result.get_asset_check_evaluations():
         _add_check(report, evaluation)
+
+
+def _stopped_by_checks(result: dg.ExecuteInProcessResult) -> set[str | None]:
+    """Return the steps that failed because of a check of a table: the check says why, the step does not."""
+    return {
+        event.step_key
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and _stops(event.asset_check_evaluation_data)
+    }
+
+
+def _stops(evaluation: dg.AssetCheckEvaluation) -> bool:
+    is_of_table = evaluation.asset_key.to_user_string() in TABLES_BY_ASSET
+    is_of_dbt = "unique_id" in evaluation.metadata
+    return is_of_table and not is_of_dbt and evaluation.blocking is True and not evaluation.passed
 
 
 def _add_check(report: ExtractReport, evaluation: dg.AssetCheckEvaluation) -> None:
