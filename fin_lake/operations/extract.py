@@ -207,8 +207,6 @@ def _stops(evaluation: dg.AssetCheckEvaluation) -> bool:
 
 def _add_check(report: ExtractReport, evaluation: dg.AssetCheckEvaluation) -> None:
     name, metadata = evaluation.asset_key.to_user_string(), evaluation.metadata
-    if evaluation.check_name == "freshness":  # of the table, whatever hours were asked for
-        return
     is_warning = evaluation.severity is dg.AssetCheckSeverity.WARN
     if name not in TABLES_BY_ASSET or "unique_id" in metadata:  # a test of dbt's
         if evaluation.passed:
