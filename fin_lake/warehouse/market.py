@@ -7,6 +7,8 @@ transaction. Writers of the same hour wait for each other.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, LiteralString
@@ -18,7 +20,8 @@ from psycopg import sql
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
-from fin_lake.tables import POSTGRES_TABLES, Table
+from fin_lake.schema import Table
+from fin_lake.tables import POSTGRES_TABLES
 
 SCHEMA: Final = "market"
 _CONNECT_SECONDS: Final = 10
@@ -156,6 +159,15 @@ _TOTAL_RETURN: Final[LiteralString] = """
     create or replace view market.stocks_total_return as
     select * from market.adjusted_stocks(dividends => true)
 """
+_VIEWS: Final = ("latest_prices", "stocks_split_adjusted", "stocks_total_return")
+_STATE: Final[LiteralString] = """
+    select
+        obj_description(to_regnamespace('market'), 'pg_namespace'),
+        (
+            select count(*) from pg_class
+            where relnamespace = to_regnamespace('market') and relname = any(%s)
+        )
+"""
 _DERIVED: Final[tuple[LiteralString, ...]] = (
     _LATEST_PRICES,
     _PRODUCT,
@@ -211,15 +223,37 @@ def _first_line(error: Exception) -> str:
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the schema, its tables, views and function where they are missing or of an older version."""
+    """Create the schema, its tables, views and function where they are missing or of an older version.
+
+    Nothing is touched where all is as it should be: to define a view anew waits for whoever reads it, and
+    every other reader for that.
+    """
+    if _is_current(connection):
+        return
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
         connection.execute("create schema if not exists market")
-        for table in POSTGRES_TABLES:
-            for statement in table.postgres_ddl(SCHEMA):
-                connection.execute(sql.SQL(statement))
-        for definition in _DERIVED:
-            connection.execute(definition)
+        for statement in _definitions():
+            connection.execute(sql.SQL(statement))
+        connection.execute(sql.SQL("comment on schema market is {}").format(_version()))
+
+
+@functools.cache
+def _definitions() -> tuple[LiteralString, ...]:
+    tables = [statement for table in POSTGRES_TABLES for statement in table.postgres_ddl(SCHEMA)]
+    return (*tables, *_DERIVED)
+
+
+@functools.cache
+def _version() -> str:
+    digest = hashlib.sha256("\n".join(_definitions()).encode()).hexdigest()
+    return f"Market data of fin_lake, by definitions {digest[:16]}"
+
+
+def _is_current(connection: psycopg.Connection) -> bool:
+    relations = [*(table.postgres for table in POSTGRES_TABLES), *_VIEWS]
+    found = connection.execute(_STATE, (relations,)).fetchone()
+    return found == (_version(), len(relations))
 
 
 def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange, rows: pl.DataFrame) -> None:

@@ -108,3 +108,26 @@ def test_comments_tell_what_the_columns_mean(stack: Settings):
         )
         (row,) = connection.execute(sql).fetchall()
     assert row == ("Start of the bar, UTC", STOCKS.description)
+
+
+def test_a_writer_does_not_wait_for_who_reads_a_view(stack: Settings):
+    with connect(stack.database()) as connection:
+        ensure_schema(connection)
+    with psycopg.connect(stack.database()) as reader:
+        reader.execute("select * from market.latest_prices limit 1")  # and its transaction stays open
+        with psycopg.connect(stack.database(), options="-c lock_timeout=500ms") as writer:
+            ensure_schema(writer)
+
+
+@pytest.mark.parametrize(
+    "damage", ["drop view market.stocks_total_return", "comment on schema market is 'of an older version'"]
+)
+def test_what_is_missing_or_old_is_made_again(stack: Settings, damage: str):
+    said = "select obj_description(to_regnamespace('market'))"
+    with connect(stack.database()) as connection:
+        ensure_schema(connection)
+        version = connection.execute(said).fetchone()
+        connection.execute(damage)
+        ensure_schema(connection)
+        assert connection.execute("select count(*) from market.stocks_total_return").fetchone()
+        assert connection.execute(said).fetchone() == version
