@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from fin_lake.operations.extract import ExtractReport
-    from fin_lake.tables import AssetClass
+    from fin_lake.schema import AssetClass
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "up": "fin_lake.local.commands:up",
@@ -202,7 +202,7 @@ def _show_models(console: Console, report: ExtractReport) -> None:
 
 
 def _in_layers(item: tuple[str, Any]) -> tuple[int, str]:
-    layers = ("raw", "processed", "quarantine", "market")
+    layers = ("raw", "processed", "quarantine", "technical_analysis", "portfolios", "market")
     layer, _, name = item[0].partition("/")
     return (layers.index(layer) if layer in layers else len(layers), name)
 

@@ -20,13 +20,13 @@ from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.io_managers.postgres import PostgresIOManager
-from fin_lake.io_managers.s3_portfolios import S3PortfolioIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
 from fin_lake.portfolios.definitions import load_portfolios
+from fin_lake.schema import ASSET_CLASSES, AssetClass
 from fin_lake.settings import Settings, load_settings
-from fin_lake.tables import ASSET_CLASSES, CORPORATE_ACTIONS, PROCESSED, AssetClass
+from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
 
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
@@ -77,8 +77,7 @@ def build_definitions(
         ],
         resources={
             "s3_raw": S3RawIOManager(lake),
-            "s3_processed": S3ProcessedIOManager(lake),
-            "s3_portfolios": S3PortfolioIOManager(lake, tuple(portfolios)),
+            "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios)),
             "postgres": PostgresIOManager(settings),
             **(resources or {}),
         },

@@ -14,7 +14,8 @@ from fin_lake.lake.processed import write_hours
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake
 from fin_lake.partitions import HOUR, HourRange, stock_sessions
-from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, RAW, RAW_SCHEMA_VERSION, AssetClass
+from fin_lake.schema import AssetClass
+from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, RAW, RAW_SCHEMA_VERSION
 from fin_lake.transforms.clean import clean
 
 INTERVALS: Final = {"stocks": "30min", "crypto": "1h"}

@@ -10,8 +10,8 @@ from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES
 
 MAINTENANCE: Final = dg.AssetKey(["analytics", "maintenance"])
 _MOMENT: Final = "%Y-%m-%d %H:%M:%S"

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
-import polars as pl
 
 from fin_lake.checks import laws
 from fin_lake.checks.results import result, spec
 from fin_lake.lake.processed import read_hours
 from fin_lake.lake.store import Lake
 from fin_lake.partitions import HOUR, UTC, HourRange
+from fin_lake.schema import ASSET_CLASSES, AssetClass, Table
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, TABLES_BY_ASSET, AssetClass, Table
+from fin_lake.tables import PROCESSED, TABLES_BY_ASSET
 from fin_lake.warehouse.market import connect, latest_bar, read_splits
 from fin_lake.warehouse.market import read_hours as read_from_postgres
 
@@ -59,23 +59,10 @@ def _build_stores_agree(
         with connect(settings.database()) as connection:
             stores = {"postgres": read_from_postgres(connection, table, hours)}
         for kind in table.formats:
-            stores[kind] = _from_lake(lake, table, hours, kind, portfolios)
+            stores[kind] = read_hours(lake, table, hours, kind, portfolios)
         yield result("stores_agree", key, laws.stores_agree(stores, table.key))
 
     return stores_agree
-
-
-def _from_lake(
-    lake: Lake, table: Table, hours: HourRange, kind: str, portfolios: Sequence[str]
-) -> pl.DataFrame:
-    split = table.split_by
-    if split is None:
-        return read_hours(lake, table, hours, kind)
-    parts = [
-        read_hours(lake, table.part(name), hours, kind).with_columns(pl.lit(name).alias(split))
-        for name in portfolios
-    ]
-    return pl.concat(parts).select(table.column_names) if parts else table.empty()
 
 
 def _build_step_changes(asset_class: AssetClass, settings: Settings) -> dg.AssetChecksDefinition:

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from fin_lake.partitions import HourRange, hour_key, hourly_partitions, stock_session_hours
+from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
-from fin_lake.tables import AssetClass
 
 
 class HourState(StrEnum):

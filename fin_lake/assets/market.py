@@ -4,8 +4,8 @@ import dagster as dg
 import polars as pl
 
 from fin_lake.assets.hourly import partitions_of, ranges_of_hours
+from fin_lake.schema import Table
 from fin_lake.settings import Settings
-from fin_lake.tables import Table
 
 
 def build_market_asset(source: dg.AssetKey, table: Table, settings: Settings) -> dg.AssetsDefinition:

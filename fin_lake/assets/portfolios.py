@@ -10,8 +10,9 @@ from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HourRange
 from fin_lake.portfolios.definitions import Portfolio
 from fin_lake.portfolios.splits import value_as_traded
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES, PORTFOLIOS
+from fin_lake.tables import PORTFOLIOS
 from fin_lake.warehouse.market import connect, ensure_schema, read_hourly_closes, read_splits
 
 
@@ -33,7 +34,7 @@ def build_portfolio_assets(
                 description=table.description,
                 group_name="portfolios",
                 kinds={"s3", "parquet"},
-                io_manager_key="s3_portfolios",
+                io_manager_key="s3_processed",
             )
             for name, table in PORTFOLIOS.items()
         },

@@ -17,8 +17,9 @@ from fin_lake.assets.hourly import (
 from fin_lake.checks import laws
 from fin_lake.checks.results import BLOCKING, BrokenLawError, result, sentence, spec
 from fin_lake.partitions import HourRange
+from fin_lake.schema import AssetClass, Table
 from fin_lake.settings import Settings
-from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE, AssetClass, Table
+from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE
 from fin_lake.transforms.actions import broken_actions, corporate_actions
 from fin_lake.transforms.clean import COUNTS, CROSS_SOURCE_TOLERANCE, Cleaned, clean
 

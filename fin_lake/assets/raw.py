@@ -19,9 +19,10 @@ from fin_lake.assets.hourly import (
 )
 from fin_lake.lake.raw import RawAttempt
 from fin_lake.partitions import HOUR, UTC, HourRange
+from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 from fin_lake.sources.fetching import Fetched, fetch_crypto, fetch_stocks
-from fin_lake.tables import RAW, AssetClass
+from fin_lake.tables import RAW
 
 SERVED_CHECK = "every_symbol_served"
 

@@ -1,15 +1,14 @@
 """Technical indicators of hourly bars, in the lake and in PostgreSQL."""
 
-import datetime as dt
-
 import dagster as dg
 import polars as pl
 
 from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
 from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HOUR
+from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
-from fin_lake.tables import TECHNICAL_ANALYSIS, AssetClass
+from fin_lake.tables import TECHNICAL_ANALYSIS
 from fin_lake.transforms.bars import hourly_bars
 from fin_lake.transforms.indicators import LONGEST_GAP, LOOK_BACK, indicators
 
@@ -40,8 +39,6 @@ def build_technical_analysis_assets(asset_class: AssetClass, settings: Settings)
     def technical_analysis(context: dg.AssetExecutionContext, bars: pl.DataFrame) -> pl.DataFrame:
         hours = run_hours(context)
         made = indicators(hourly_bars(bars), asset_class)
-        return made.filter(
-            pl.col("timestamp").is_between(hours.start, hours.end - dt.timedelta(microseconds=1))
-        )
+        return made.filter(pl.col("timestamp").is_between(hours.start, hours.end, closed="left"))
 
     return [technical_analysis, build_market_asset(key, TECHNICAL_ANALYSIS[asset_class], settings)]

@@ -10,7 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from fin_lake.partitions import HOUR, HourRange, floor_hour, stock_sessions
-from fin_lake.tables import INTERVAL_MINUTES, AssetClass
+from fin_lake.schema import AssetClass
+from fin_lake.tables import INTERVAL_MINUTES
 
 MOST_SHOWN: Final = 20
 """Offending keys that a finding names; ``numbers`` counts them all."""

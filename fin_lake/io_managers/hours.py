@@ -14,7 +14,8 @@ import pyarrow as pa
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.store import Lake, WrittenHour
 from fin_lake.partitions import HourRange, hour_key
-from fin_lake.tables import TABLES_BY_ASSET, Table
+from fin_lake.schema import Table
+from fin_lake.tables import TABLES_BY_ASSET
 
 PREVIEW_ROWS: Final = 5
 Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table

@@ -17,8 +17,9 @@ from fin_lake.io_managers.hours import (
     hours_of,
     preview,
 )
+from fin_lake.schema import Table
 from fin_lake.settings import Settings
-from fin_lake.tables import TABLES_BY_ASSET, Table
+from fin_lake.tables import TABLES_BY_ASSET
 from fin_lake.warehouse.market import SCHEMA, connect, ensure_schema, read_hours, replace_hours
 
 

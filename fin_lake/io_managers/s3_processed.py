@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -19,21 +19,35 @@ from fin_lake.io_managers.hours import (
 )
 from fin_lake.lake.processed import read_hours, write_hours
 from fin_lake.lake.store import Lake
-from fin_lake.tables import TABLES_BY_ASSET, Table
+from fin_lake.schema import Table
+from fin_lake.tables import TABLES_BY_ASSET
 
 
 class S3ProcessedIOManager(HourlyIOManager):
-    """Keeps frames of hours as objects whose names the hours alone decide."""
+    """Keeps frames of hours as objects whose names the hours alone decide.
 
-    def __init__(self, lake: Lake, tables: Mapping[str, Table] = TABLES_BY_ASSET) -> None:
+    Parameters
+    ----------
+    lake : Lake
+        The bucket.
+    portfolios : sequence of str
+        The portfolios that there are: tables of portfolios have a folder for each.
+    tables : mapping of str to Table
+        The table of each asset, by asset key.
+    """
+
+    def __init__(
+        self, lake: Lake, portfolios: Sequence[str] = (), tables: Mapping[str, Table] = TABLES_BY_ASSET
+    ) -> None:
         super().__init__(tables)
         self._lake = lake
+        self._portfolios = portfolios
 
     def handle_output(self, context: dg.OutputContext, obj: Frame) -> None:
         """Replace the objects of every hour of the run."""
         table, hours = self.table_of(context), hours_of(context)
         rows = by_hour(fitting(obj, table, hours), table.hour_column)
-        written = write_hours(self._lake, table, hours, rows)
+        written = write_hours(self._lake, table, hours, rows, self._portfolios)
         metadata = {
             hour: object_metadata(self._lake, stored, rows.get(hour, table.empty()))
             for hour, stored in written.items()
@@ -42,4 +56,5 @@ class S3ProcessedIOManager(HourlyIOManager):
 
     def load_input(self, context: dg.InputContext) -> Frame:
         """Return the rows of the hours, as polars, pandas or Arrow by the parameter's annotation."""
-        return as_asked(read_hours(self._lake, self.table_of(context), hours_of(context)), context)
+        table, hours = self.table_of(context), hours_of(context)
+        return as_asked(read_hours(self._lake, table, hours, parts=self._portfolios), context)

@@ -17,7 +17,8 @@ from fin_lake.io_managers.hours import (
 )
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake
-from fin_lake.tables import TABLES_BY_ASSET, Table
+from fin_lake.schema import Table
+from fin_lake.tables import TABLES_BY_ASSET
 
 
 class S3RawIOManager(HourlyIOManager):

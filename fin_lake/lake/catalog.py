@@ -14,17 +14,8 @@ from botocore.exceptions import ClientError
 
 from fin_lake.lake.layout import dataset_prefix
 from fin_lake.portfolios.definitions import load_portfolios
-from fin_lake.tables import (
-    ASSET_CLASSES,
-    CORPORATE_ACTIONS,
-    PORTFOLIOS,
-    PROCESSED,
-    QUARANTINE,
-    RAW,
-    TECHNICAL_ANALYSIS,
-    ColumnType,
-    Table,
-)
+from fin_lake.schema import ASSET_CLASSES, ColumnType, Table
+from fin_lake.tables import CORPORATE_ACTIONS, PORTFOLIOS, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from zlib_ng import gzip_ng
 
 from fin_lake.errors import FinLakeError
-from fin_lake.tables import ColumnType, Table
+from fin_lake.schema import ColumnType, Table
 
 _ISO = "%Y-%m-%dT%H:%M:%S%.fZ"  # ISO 8601 in UTC; microseconds only where there are any
 _GZIP_LEVEL = 2  # 21 bytes a bar at five times the speed of zlib's level 6, which gives 18

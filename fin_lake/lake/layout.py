@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from fin_lake.partitions import HourRange, hive_prefix
-from fin_lake.tables import Table
+from fin_lake.schema import Table
 
 
 def dataset_prefix(table: Table, file_format: str) -> str:

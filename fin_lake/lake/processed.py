@@ -7,6 +7,7 @@ says that the hour was made.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -19,13 +20,17 @@ from fin_lake.lake.formats import (
     json_ready,
 )
 from fin_lake.lake.layout import hour_object
-from fin_lake.lake.store import Lake, MissingObjectError, WrittenHour, each
+from fin_lake.lake.store import Lake, LakeError, MissingObjectError, WrittenHour, each
 from fin_lake.partitions import HourRange, hour_key
-from fin_lake.tables import Table
+from fin_lake.schema import Table
 
 
 def write_hours(
-    lake: Lake, table: Table, hours: HourRange, rows_by_hour: dict[dt.datetime, pl.DataFrame]
+    lake: Lake,
+    table: Table,
+    hours: HourRange,
+    rows_by_hour: dict[dt.datetime, pl.DataFrame],
+    parts: Sequence[str] = (),
 ) -> dict[dt.datetime, WrittenHour]:
     """Replace the objects of every hour of the range.
 
@@ -33,12 +38,23 @@ def write_hours(
     ----------
     rows_by_hour : dict of datetime to polars.DataFrame
         Each hour's rows in the table's schema and order; an hour that is missing becomes empty.
+    parts : sequence of str
+        Of a table that is split by a column: its values. Each has objects of its own for every hour.
+
+    Raises
+    ------
+    LakeError
+        A row is of none of the parts. Other hours may have been written.
     """
     empty = table.empty()
 
     def write(hour: dt.datetime) -> WrittenHour:
         rows = rows_by_hour.get(hour, empty)
-        objects = {hour_object(table, kind, hour): _encode(rows, table, kind) for kind in table.formats}
+        objects = {
+            hour_object(place, kind, hour): _encode(own, place, kind)
+            for place, own in _placed(rows, table, parts)
+            for kind in table.formats
+        }
         for key, data in objects.items():
             lake.put(key, data)
         return WrittenHour(tuple(objects), rows.height, sum(map(len, objects.values())))
@@ -46,12 +62,39 @@ def write_hours(
     return dict(zip(hours, each(hours, write), strict=True))
 
 
+def _placed(rows: pl.DataFrame, table: Table, parts: Sequence[str]) -> Iterator[tuple[Table, pl.DataFrame]]:
+    """Yield the tables whose objects hold the rows, each with its own."""
+    split = table.split_by
+    if split is None:
+        yield table, rows
+        return
+    strangers = rows.filter(~pl.col(split).is_in(parts))[split].unique()
+    if not strangers.is_empty():
+        raise LakeError(
+            f"{table.name} has rows of {split} {', '.join(map(repr, strangers))}, which has no place",
+            f"its places are those of {', '.join(parts) or 'nothing'}",
+        )
+    for value in parts:
+        yield table.part(value), rows.filter(pl.col(split) == value).drop(split)
+
+
 def _encode(rows: pl.DataFrame, table: Table, kind: str) -> bytes:
     return encode_parquet(rows, table) if kind == "parquet" else encode_json(json_ready(rows, table))
 
 
-def read_hours(lake: Lake, table: Table, hours: HourRange, file_format: str = "parquet") -> pl.DataFrame:
+def read_hours(
+    lake: Lake,
+    table: Table,
+    hours: HourRange,
+    file_format: str = "parquet",
+    parts: Sequence[str] = (),
+) -> pl.DataFrame:
     """Return the rows of ``hours`` from their objects in one of the table's formats.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Of a table that is split by a column: its values.
 
     Raises
     ------
@@ -60,6 +103,13 @@ def read_hours(lake: Lake, table: Table, hours: HourRange, file_format: str = "p
     FormatError
         An object is not what its key says.
     """
+    split = table.split_by
+    if split is not None:
+        of_parts = [
+            read_hours(lake, table.part(value), hours, file_format).with_columns(pl.lit(value).alias(split))
+            for value in parts
+        ]
+        return pl.concat([one.select(table.column_names) for one in of_parts] or [table.empty()])
     keys = {hour_object(table, file_format, hour): hour for hour in hours}
     try:
         bodies = lake.get_many(keys)

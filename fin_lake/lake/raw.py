@@ -15,7 +15,7 @@ from fin_lake.lake.formats import decode_json_lines, encode_json, json_ready
 from fin_lake.lake.layout import listing_prefixes, raw_object
 from fin_lake.lake.store import Lake, LakeError, ObjectInfo, WrittenHour, each
 from fin_lake.partitions import HourError, HourRange, hour_of_object
-from fin_lake.tables import Table
+from fin_lake.schema import Table
 
 _MOST_ATTEMPTS_A_SECOND: Final = 50
 _TIME = pl.Datetime("us", "UTC")

@@ -7,7 +7,7 @@ of fewer attempts. Nothing is written.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -18,19 +18,10 @@ from fin_lake.errors import FinLakeError
 from fin_lake.lake.raw import read_attempts
 from fin_lake.lake.store import Lake
 from fin_lake.partitions import UTC, HourRange
-from fin_lake.portfolios.definitions import load_portfolios
+from fin_lake.portfolios.definitions import Portfolio
 from fin_lake.portfolios.splits import value_as_traded
-from fin_lake.settings import load_settings
-from fin_lake.tables import (
-    ASSET_CLASSES,
-    CORPORATE_ACTIONS,
-    PORTFOLIOS,
-    PROCESSED,
-    RAW,
-    TABLES_BY_ASSET,
-    AssetClass,
-    Table,
-)
+from fin_lake.schema import ASSET_CLASSES, AssetClass, Table
+from fin_lake.tables import CORPORATE_ACTIONS, PORTFOLIOS, PROCESSED, RAW, TABLES_BY_ASSET
 from fin_lake.transforms.actions import corporate_actions
 from fin_lake.transforms.bars import hourly_bars
 from fin_lake.transforms.clean import clean
@@ -57,9 +48,9 @@ def _indicators(asset_class: AssetClass, read: Read, hours: HourRange) -> pl.Dat
     return made.filter(pl.col("timestamp") >= hours.start)
 
 
-def _portfolios(name: str, read: Read, hours: HourRange) -> pl.DataFrame:
+def _portfolios(name: str, defined: Collection[Portfolio], read: Read, hours: HourRange) -> pl.DataFrame:
     made = [PORTFOLIOS[name].empty()]
-    for portfolio in load_portfolios(load_settings().portfolios_file).values():
+    for portfolio in defined:
         if portfolio.start >= hours.end:
             continue
         path = HourRange(portfolio.start, hours.end)
@@ -71,13 +62,19 @@ def _portfolios(name: str, read: Read, hours: HourRange) -> pl.DataFrame:
     return pl.concat(made)
 
 
-_MAKERS: Final[Mapping[str, Callable[[Read, HourRange], pl.DataFrame]]] = {
-    **{f"processed/{one}": partial(_bars, one) for one in ASSET_CLASSES},
-    "processed/corporate_actions": _actions,
-    **{f"technical_analysis/{one}": partial(_indicators, one) for one in ASSET_CLASSES},
-    **{f"portfolios/{name}": partial(_portfolios, name) for name in PORTFOLIOS},
-}
-TABLES: Final = tuple(_MAKERS)
+_Make = Callable[[Read, HourRange], pl.DataFrame]
+
+
+def _makers(portfolios: Collection[Portfolio]) -> dict[str, _Make]:
+    return {
+        **{f"processed/{one}": partial(_bars, one) for one in ASSET_CLASSES},
+        "processed/corporate_actions": _actions,
+        **{f"technical_analysis/{one}": partial(_indicators, one) for one in ASSET_CLASSES},
+        **{f"portfolios/{name}": partial(_portfolios, name, portfolios) for name in PORTFOLIOS},
+    }
+
+
+TABLES: Final = tuple(_makers(()))
 """The tables that can be made as of a moment."""
 
 
@@ -107,7 +104,14 @@ class Known:
     added: int
 
 
-def as_of(lake: Lake, name: str, moment: dt.datetime, hours: HourRange, symbol: str | None = None) -> Known:
+def as_of(
+    lake: Lake,
+    name: str,
+    moment: dt.datetime,
+    hours: HourRange,
+    symbol: str | None = None,
+    portfolios: Collection[Portfolio] = (),
+) -> Known:
     """Return a table's rows as the attempts that had been fetched by ``moment`` give them.
 
     Parameters
@@ -123,6 +127,8 @@ def as_of(lake: Lake, name: str, moment: dt.datetime, hours: HourRange, symbol: 
         The table's hours. Indicators need those of their look-back as well, portfolios all since their start.
     symbol : str, optional
         Only rows of this one.
+    portfolios : collection of Portfolio
+        Those that there are, for tables of portfolios.
 
     Raises
     ------
@@ -130,14 +136,14 @@ def as_of(lake: Lake, name: str, moment: dt.datetime, hours: HourRange, symbol: 
         The moment lies in the future, the table cannot be made so, or nothing of the hours had been
         fetched by then.
     """
-    if name not in _MAKERS:
+    if name not in TABLES:
         raise AsOfError(f"{name} cannot be made as of a moment", f"choose one of {', '.join(TABLES)}")
     if moment > dt.datetime.now(UTC):
         raise AsOfError(
             f"{moment:%Y-%m-%dT%H:%M:%SZ} lies in the future: what will be known then is not known yet",
             "give a time in the past (UTC, unless it names its zone)",
         )
-    table, make, fetched = TABLES_BY_ASSET[name], _MAKERS[name], _Fetched(lake, symbol)
+    table, make, fetched = TABLES_BY_ASSET[name], _makers(portfolios)[name], _Fetched(lake, symbol)
     then, now = make(partial(fetched.read, until=moment), hours), make(fetched.read, hours)
     if fetched.first is None or fetched.first > moment:
         raise _nothing_known(name, hours, symbol, moment, fetched.first)

@@ -17,6 +17,7 @@ from fin_lake.operations.as_of import TABLES, Known, as_of
 from fin_lake.operations.parameters import Hour, Moment
 from fin_lake.operations.printing import Row, print_rows
 from fin_lake.partitions import HourRange
+from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.settings import load_settings
 
 
@@ -54,7 +55,9 @@ def as_of_command(
     """  # noqa: D301 - click's mark of a block is a backspace character
     if as_json and output:
         raise click.UsageError("--json and --output exclude each other")
-    known = as_of(Lake(load_settings()), table, moment, HourRange(start, end), symbol)
+    settings = load_settings()
+    portfolios = load_portfolios(settings.portfolios_file).values()
+    known = as_of(Lake(settings), table, moment, HourRange(start, end), symbol, portfolios)
     if output:
         _write(output, known)
     else:

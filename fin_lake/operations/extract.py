@@ -20,8 +20,9 @@ from fin_lake.analytics.project import load_manifest, models
 from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, hour_key
+from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
-from fin_lake.tables import TABLES_BY_ASSET, AssetClass
+from fin_lake.tables import TABLES_BY_ASSET
 
 _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"

@@ -33,7 +33,8 @@ from fin_lake.partitions import HOUR, HourRange, hour_key
 from fin_lake.portfolios import measures
 from fin_lake.portfolios.definitions import CASH, WEIGHT_TOLERANCE, Allocation, Portfolio, PortfolioError
 from fin_lake.portfolios.measures import Floats, GrowingReturns, Integers
-from fin_lake.tables import HOLDING_COLUMNS, VALUATION_COLUMNS, Column
+from fin_lake.schema import Column
+from fin_lake.tables import HOLDING_COLUMNS, VALUATION_COLUMNS
 
 Booleans = NDArray[np.bool_]
 

@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from fin_lake.partitions import HourRange
+from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 from fin_lake.sources.alpha_vantage import AlphaVantage
 from fin_lake.sources.asking import Source
@@ -26,7 +27,7 @@ from fin_lake.sources.http import SourceClient
 from fin_lake.sources.quota import DailyQuota, OpenBucket, postgres_bucket
 from fin_lake.sources.redaction import Redactor
 from fin_lake.sources.yahoo import Yahoo
-from fin_lake.tables import RAW, AssetClass
+from fin_lake.tables import RAW
 
 Log = Callable[[str], None]
 MakeSource = Callable[[Settings, dt.datetime, Redactor], Source]

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 import polars as pl
 
+from fin_lake.schema import AssetClass
 from fin_lake.sources.asking import Answer, Question
 from fin_lake.sources.failures import SchemaMismatch
-from fin_lake.tables import INTERVAL_MINUTES, RAW, RAW_SCHEMA_VERSION, AssetClass
+from fin_lake.tables import INTERVAL_MINUTES, RAW, RAW_SCHEMA_VERSION
 
 T = TypeVar("T")
 

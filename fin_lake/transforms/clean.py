@@ -15,7 +15,8 @@ import polars as pl
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange, stock_sessions
-from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, SYMBOL_PATTERN, AssetClass
+from fin_lake.schema import AssetClass
+from fin_lake.tables import INTERVAL_MINUTES, PROCESSED, QUARANTINE, SYMBOL_PATTERN
 from fin_lake.transforms.rewrites import BAR, PRICES, revised_bars, rewritten_bars
 
 SOURCE_PRECEDENCE: Final = ("alpha_vantage", "yahoo", "coingecko")

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from fin_lake.tables import TECHNICAL_ANALYSIS, AssetClass
+from fin_lake.schema import AssetClass
+from fin_lake.tables import TECHNICAL_ANALYSIS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -39,8 +39,9 @@ from fin_lake.local.stack import Stack
 from fin_lake.operations.extract import extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings, load_settings
-from fin_lake.tables import ASSET_CLASSES, PROCESSED, QUARANTINE, RAW
+from fin_lake.tables import PROCESSED, QUARANTINE, RAW
 
 RESULTS = Path("bench-results.json")
 

@@ -31,8 +31,8 @@ from fin_lake.operations.athena import Athena
 from fin_lake.operations.extract import extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES
 from fin_lake_tests.conftest import CREDENTIALS, hours
 from fin_lake_tests.synthetic import fill, synthetic_records
 

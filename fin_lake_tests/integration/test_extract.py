@@ -23,8 +23,9 @@ from fin_lake.local.replay.recording import PACK
 from fin_lake.operations.extract import ExtractError, ExtractReport, closed_hours, extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake.tables import ASSET_CLASSES, CORPORATE_ACTIONS, PROCESSED, QUARANTINE, RAW
+from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE, RAW
 from fin_lake.warehouse.market import connect, ensure_schema, read_hours, replace_hours
 from fin_lake_tests.conftest import hours
 

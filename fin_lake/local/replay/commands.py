@@ -33,7 +33,7 @@ from fin_lake.local.replay.recording import (
 from fin_lake.settings import load_settings
 
 if TYPE_CHECKING:
-    from fin_lake.tables import AssetClass
+    from fin_lake.schema import AssetClass
 
 _STACK_STATE: Final = "stack.json"
 _FAULTS: Final = "/_replay/faults"

@@ -28,7 +28,7 @@ from fin_lake.local.replay.recording import (
     said_once,
     write_recording,
 )
-from fin_lake.tables import AssetClass
+from fin_lake.schema import AssetClass
 
 PACK_NAME: Final = "pack"
 COINS: Final[Mapping[str, str]] = {

@@ -10,15 +10,8 @@ import pytest
 from fin_lake.lake.catalog import FIRST_YEAR, LAST_YEAR, ensure_catalog, table_inputs
 from fin_lake.lake.layout import hour_object, raw_object
 from fin_lake.partitions import parse_hour
-from fin_lake.tables import (
-    ASSET_CLASSES,
-    CORPORATE_ACTIONS,
-    PORTFOLIOS,
-    PROCESSED,
-    QUARANTINE,
-    RAW,
-    TECHNICAL_ANALYSIS,
-)
+from fin_lake.schema import ASSET_CLASSES
+from fin_lake.tables import CORPORATE_ACTIONS, PORTFOLIOS, PROCESSED, QUARANTINE, RAW, TECHNICAL_ANALYSIS
 from fin_lake_tests.conftest import CREDENTIALS
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from fin_lake.lake.store import Lake
 from fin_lake.operations import as_of_command as module
 from fin_lake.operations.as_of import AsOfError, as_of
 from fin_lake.partitions import HOUR, parse_hour
+from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.settings import Settings
 from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, RAW
 from fin_lake_tests.conftest import hours
@@ -151,14 +152,14 @@ def test_wrong_usage_is_explained(command, arguments, words):
     assert words in refused.output
 
 
-def test_indicators_and_portfolios_are_made_of_what_was_known(lake: Lake, tmp_path, monkeypatch):
+def test_indicators_and_portfolios_are_made_of_what_was_known(lake: Lake, tmp_path):
     span = hours("2023-01-03T14", 7)
     file = tmp_path / "portfolios.yaml"
     file.write_text(
         "portfolios:\n  - {name: one, description: One share, initial_cash: 1000, start: 2023-01-03,"
         " benchmark: AAPL, allocations: [{effective: 2023-01-03, weights: {AAPL: 1.0}}]}\n"
     )
-    monkeypatch.setenv("FIN_LAKE_PORTFOLIOS", str(file))
+    portfolios = load_portfolios(file).values()
     for fetched_at, last in ((FIRST, 10.5), (SECOND, 11.0)):
         for hour in list(span)[1:]:
             bar = record(start=hour, close_price=last if hour == span.end - HOUR else 10.5, high_price=12.0)
@@ -170,6 +171,6 @@ def test_indicators_and_portfolios_are_made_of_what_was_known(lake: Lake, tmp_pa
         analysis = as_of(lake, "technical_analysis/stocks", moment, span)
         assert analysis.rows["close_price"].to_list() == [10.5] * 5 + [close]
         assert analysis.rows["history_bars"].to_list() == [1, 2, 3, 4, 5, 6]
-        values = as_of(lake, "portfolios/valuations", moment, span)
+        values = as_of(lake, "portfolios/valuations", moment, span, None, portfolios)
         assert values.rows["market_value"][-1] == pytest.approx(1000 * close / 10.5)
-    assert as_of(lake, "portfolios/valuations", BETWEEN, span).revised == 1
+    assert as_of(lake, "portfolios/valuations", BETWEEN, span, None, portfolios).revised == 1

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from fin_lake.partitions import HOUR, HourRange, parse_hour
 from fin_lake.portfolios.definitions import Portfolio, PortfolioError
 from fin_lake.portfolios.valuation import HOLDING_COLUMNS, VALUATION_COLUMNS, value
-from fin_lake.tables import Table
+from fin_lake.schema import Table
 
 START = parse_hour("2023-01-03")  # a Tuesday
 SCHEMA = {"symbol": pl.String, "hour_start": pl.Datetime("us", "UTC"), "close_price": pl.Float64}
