@@ -139,14 +139,14 @@ def extract(
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_A_WRITE)
     definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
     job = definitions.resolve_job_def(EXTRACT_JOB)
-    selection = [
+    selection = {
         key
         for key in job.asset_layer.executable_asset_keys
         if (_is_wanted(key, asset_classes) if key.to_user_string() in TABLES_BY_ASSET else analytics)
-    ]
+    }
     # without them the selection of assets takes all of their checks, those that the job leaves out too
-    checks = {key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key in set(selection)}
-    wanted = job.get_subset(asset_selection=set(selection), asset_check_selection=checks)
+    checks = {key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key in selection}
+    wanted = job.get_subset(asset_selection=selection, asset_check_selection=checks)
     report = ExtractReport(hours)
     for part in hours.by_month():
         result = wanted.execute_in_process(
