@@ -19,11 +19,15 @@ from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
+from fin_lake.automation.conditions import automated, build_automation
+from fin_lake.automation.schedules import build_hourly_schedule
+from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
 from fin_lake.portfolios.definitions import load_portfolios
+from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES, AssetClass
 from fin_lake.settings import Settings, load_settings
 from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
@@ -55,13 +59,17 @@ def build_definitions(
     lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
     freshness = [build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES]
     maintenance = dg.AssetSelection.assets(MAINTENANCE)
-    return dg.Definitions(
-        assets=[
+    again = Retries(settings.step_retries, settings.step_retry_seconds)
+    assets = automated(
+        [
             *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
             build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
             *build_portfolio_assets(portfolios, settings),
             *build_analytics_assets(settings, dbt_project),
-        ],
+        ]
+    )
+    return dg.Definitions(
+        assets=assets,
         asset_checks=[*build_checks(settings, tuple(portfolios)), *freshness],
         jobs=[
             dg.define_asset_job(
@@ -75,10 +83,12 @@ def build_definitions(
                 description="Compact the models' tables on Athena",
             ),
         ],
+        schedules=[build_hourly_schedule(settings, EXTRACT_JOB)],
+        sensors=[*build_sensors(settings), build_automation()],
         resources={
-            "s3_raw": S3RawIOManager(lake),
-            "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios)),
-            "postgres": PostgresIOManager(settings),
+            "s3_raw": S3RawIOManager(lake, retries=again),
+            "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios), retries=again),
+            "postgres": PostgresIOManager(settings, retries=again),
             **(resources or {}),
         },
         # an hour's steps are short: a process for each would cost five seconds a step

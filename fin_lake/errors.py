@@ -16,7 +16,14 @@ class FinLakeError(Exception):
         What was wrong and where: the symbol, hour, object key or variable.
     remedy : str, optional
         What to do next, as a command or an instruction.
+
+    Attributes
+    ----------
+    heals : bool
+        Whether the same thing may succeed if it is merely done again later.
     """
+
+    heals: bool = False
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(f"{what}\n  → {remedy}" if remedy else what)

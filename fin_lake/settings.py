@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     stock_interval: StockInterval = Field("30min", validation_alias="FIN_LAKE_STOCK_INTERVAL")
     portfolios_file: Path | None = Field(None, validation_alias="FIN_LAKE_PORTFOLIOS")
     hours_per_run: int = Field(168, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
+    schedule_minute: int = Field(5, ge=0, le=59, validation_alias="FIN_LAKE_SCHEDULE_MINUTE")
+    reread_hours: int = Field(3, ge=0, le=168, validation_alias="FIN_LAKE_REREAD_HOURS")
+    step_retries: int = Field(2, ge=0, le=10, validation_alias="FIN_LAKE_STEP_RETRIES")
+    step_retry_seconds: float = Field(10, ge=0, validation_alias="FIN_LAKE_STEP_RETRY_SECONDS")
 
     aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
@@ -66,6 +70,12 @@ class Settings(BaseSettings):
     athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
     athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
     glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
+    sqs_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
+    )
+    notifications_queue: str = Field(
+        "", pattern=r"^[A-Za-z0-9_-]{0,75}$", validation_alias="FIN_LAKE_NOTIFICATIONS_QUEUE"
+    )
     glue_database: str = Field(
         "fin_lake", pattern=r"^[a-z0-9_]{1,128}$", validation_alias="FIN_LAKE_GLUE_DATABASE"
     )
@@ -282,6 +292,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "FIN_LAKE_ATHENA_WORKGROUP": settings.athena_workgroup,
         "FIN_LAKE_GLUE_DATABASE": settings.glue_database,
     }
+    if settings.notifications_queue:
+        shown["FIN_LAKE_NOTIFICATIONS_QUEUE"] = settings.notifications_queue
     if settings.portfolios_file is not None:
         shown["FIN_LAKE_PORTFOLIOS"] = os.fspath(settings.portfolios_file.resolve())
     optional = {

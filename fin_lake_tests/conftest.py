@@ -63,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("stack")
     running = Stack(load_settings(home=home))
     running.start()
-    yield load_settings(home=home)
+    yield load_settings(home=home, step_retries=0)
     running.stop()
 
 

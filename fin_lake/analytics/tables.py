@@ -12,10 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import dagster as dg
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fin_lake.clients import aws_client
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.store import Lake
 from fin_lake.settings import Settings
@@ -61,16 +61,8 @@ class LakeTables:
 
     @functools.cached_property
     def _glue(self) -> GlueClient:
-        settings = self._settings
-        secret = settings.aws_secret_access_key
-        key, token = settings.aws_access_key_id, settings.aws_session_token
-        session = boto3.Session(
-            aws_access_key_id=key.get_secret_value() if key else None,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            aws_session_token=token.get_secret_value() if token else None,
-            region_name=settings.aws_region,
-        )
-        return session.client("glue", endpoint_url=settings.glue_endpoint_url)
+        client: GlueClient = aws_client(self._settings, "glue", self._settings.glue_endpoint_url)
+        return client
 
     def facts(self, table: str) -> TableFacts:
         """Return what is known of a table.

@@ -2,15 +2,18 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 import dagster as dg
 
+from fin_lake.assets.hourly import hours_of_run
 from fin_lake.checks import laws
 from fin_lake.checks.results import result, spec
 from fin_lake.lake.processed import read_hours
 from fin_lake.lake.store import Lake
 from fin_lake.partitions import HOUR, UTC, HourRange
+from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES, AssetClass, Table
 from fin_lake.settings import Settings
 from fin_lake.tables import PROCESSED, TABLES_BY_ASSET
@@ -38,14 +41,17 @@ def build_checks(settings: Settings, portfolios: Sequence[str]) -> list[dg.Asset
     return [*stored, *(_build_step_changes(asset_class, settings) for asset_class in ASSET_CLASSES)]
 
 
+def _again(context: dg.AssetCheckExecutionContext, settings: Settings) -> AbstractContextManager[None]:
+    return Retries(settings.step_retries, settings.step_retry_seconds).after(context.retry_number)
+
+
 def _hours_of(context: dg.AssetCheckExecutionContext, settings: Settings) -> HourRange:
     """Return the hours of the run; those of the last day where a check is run by itself."""
-    tags = context.run.tags
-    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
-    if first is None:
-        end = settings.latest_closed_hour + HOUR
-        return HourRange(max(end - _ALONE, settings.start), end)
-    return HourRange.between_keys(first, tags.get("dagster/asset_partition_range_end") or first)
+    hours = hours_of_run(context.run.tags)
+    if hours is not None:
+        return hours
+    end = settings.latest_closed_hour + HOUR
+    return HourRange(max(end - _ALONE, settings.start), end)
 
 
 def _build_stores_agree(
@@ -56,10 +62,11 @@ def _build_stores_agree(
     )
     def stores_agree(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         hours = _hours_of(context, settings)
-        with connect(settings.database()) as connection:
-            stores = {"postgres": read_from_postgres(connection, table, hours)}
-        for kind in table.formats:
-            stores[kind] = read_hours(lake, table, hours, kind, portfolios)
+        with _again(context, settings):
+            with connect(settings.database()) as connection:
+                stores = {"postgres": read_from_postgres(connection, table, hours)}
+            for kind in table.formats:
+                stores[kind] = read_hours(lake, table, hours, kind, portfolios)
         yield result("stores_agree", key, laws.stores_agree(stores, table.key))
 
     return stores_agree
@@ -72,7 +79,7 @@ def _build_step_changes(asset_class: AssetClass, settings: Settings) -> dg.Asset
     def step_changes(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         hours = _hours_of(context, settings)
         around = HourRange(hours.start - _LOOK_BACK[asset_class], hours.end)
-        with connect(settings.database()) as connection:
+        with _again(context, settings), connect(settings.database()) as connection:
             bars = read_from_postgres(connection, table, around)
             splits = read_splits(connection, around)
         yield result("step_changes", key, laws.step_changes(bars, splits, since=hours.start))

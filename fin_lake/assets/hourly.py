@@ -44,6 +44,14 @@ def run_hours(context: dg.AssetExecutionContext) -> HourRange:
     return HourRange.between_keys(keys.start, keys.end)
 
 
+def hours_of_run(tags: Mapping[str, str]) -> HourRange | None:
+    """Return the hours that a run's tags name: its partition, or its range of partitions."""
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    if first is None:
+        return None
+    return HourRange.between_keys(first, tags.get("dagster/asset_partition_range_end") or first)
+
+
 def open_hours(asset_class: AssetClass, hours: HourRange) -> frozenset[dt.datetime]:
     """Return those of ``hours`` in which there is trading: sessions for stocks, always for crypto."""
     return stock_session_hours(hours) if asset_class == "stocks" else frozenset(hours)

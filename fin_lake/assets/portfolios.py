@@ -10,6 +10,7 @@ from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HourRange
 from fin_lake.portfolios.definitions import Portfolio
 from fin_lake.portfolios.splits import value_as_traded
+from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
 from fin_lake.tables import PORTFOLIOS
@@ -44,7 +45,8 @@ def build_portfolio_assets(
     def value_portfolios(context: dg.AssetExecutionContext) -> Iterator[dg.Output[pl.DataFrame]]:
         hours = run_hours(context)
         valuations, holdings = [PORTFOLIOS["valuations"].empty()], [PORTFOLIOS["holdings"].empty()]
-        with connect(settings.database()) as connection:
+        again = Retries(settings.step_retries, settings.step_retry_seconds)
+        with again.after(context.retry_number), connect(settings.database()) as connection:
             ensure_schema(connection)
             for portfolio in portfolios.values():
                 if portfolio.start >= hours.end:

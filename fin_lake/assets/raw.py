@@ -19,6 +19,7 @@ from fin_lake.assets.hourly import (
 )
 from fin_lake.lake.raw import RawAttempt
 from fin_lake.partitions import HOUR, UTC, HourRange
+from fin_lake.retries import Retries
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 from fin_lake.sources.fetching import Fetched, fetch_crypto, fetch_stocks
@@ -33,6 +34,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
     key = dg.AssetKey(["raw", asset_class])
     fetch = fetch_stocks if asset_class == "stocks" else fetch_crypto
     symbols = settings.stock_symbols if asset_class == "stocks" else settings.crypto_coins.values()
+    again = Retries(settings.step_retries, settings.step_retry_seconds)
 
     @dg.asset(
         key=key,
@@ -59,6 +61,8 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
             context.log.info("the exchange is closed throughout %s: nothing to ask", hours)
             fetched = Fetched(table.empty(), (), {}, ())
         if fetched.records.is_empty() and set(fetched.unserved) >= set(symbols):
+            if any(failure.heals for failure in fetched.failures):
+                again.request(context.retry_number)
             raise dg.Failure(
                 "no source answered for any symbol:\n" + "\n".join(map(str, fetched.failures)),
                 metadata=_run_metadata(fetched),

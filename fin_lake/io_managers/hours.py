@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -14,10 +15,12 @@ import pyarrow as pa
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.store import Lake, WrittenHour
 from fin_lake.partitions import HourRange, hour_key
+from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.tables import TABLES_BY_ASSET
 
 PREVIEW_ROWS: Final = 5
+NO_RETRIES: Final = Retries(most=0)
 Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
 
 
@@ -26,21 +29,52 @@ class FrameError(FinLakeError):
 
 
 class HourlyIOManager(dg.IOManager):
-    """What every IO manager of hours knows: which table stands behind which asset.
+    """What every IO manager of hours knows: which table stands behind which asset, and when to try again.
 
     Parameters
     ----------
     tables : mapping of str to Table
         The table of each asset, by asset key.
+    retries : Retries
+        How often a step is run again whose store does not answer.
     """
 
-    def __init__(self, tables: Mapping[str, Table] = TABLES_BY_ASSET) -> None:
+    def __init__(
+        self, tables: Mapping[str, Table] = TABLES_BY_ASSET, *, retries: Retries = NO_RETRIES
+    ) -> None:
         self._tables = tables
+        self._retries = retries
+
+    @abstractmethod
+    def store(self, context: dg.OutputContext, obj: Any) -> None:
+        """Replace the hours of the run by what the asset returned."""
+
+    @abstractmethod
+    def load(self, context: dg.InputContext) -> Any:
+        """Return what the store has of the hours that are asked for."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Store what the asset returned; what may heal is tried again by Dagster."""
+        with self._retries.after(_attempts(context)):
+            self.store(context, obj)
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Load what the asset asks for; what may heal is tried again by Dagster."""
+        with self._retries.after(_attempts(context)):
+            return self.load(context)
 
     def table_of(self, context: dg.OutputContext | dg.InputContext) -> Table:
         """Return the table that is written, or that is read: the upstream asset's."""
         upstream = context.upstream_output if isinstance(context, dg.InputContext) else None
         return self._tables[(upstream or context).asset_key.to_user_string()]
+
+
+def _attempts(context: dg.OutputContext | dg.InputContext) -> int:
+    """Return how often the step was run before; an IO manager tried alone has no step."""
+    try:
+        return context.step_context.previous_attempt_count
+    except dg.DagsterInvariantViolationError:
+        return 0
 
 
 def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
@@ -140,6 +174,7 @@ def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame) -> dict
         "dagster/partition_row_count": stored.rows,
         "bytes": stored.size,
         "objects": [lake.uri(key) for key in stored.keys],
+        **({"etags": list(stored.etags)} if stored.etags else {}),
         "preview": preview(rows),
     }
 

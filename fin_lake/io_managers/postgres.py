@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from fin_lake.io_managers.hours import (
+    NO_RETRIES,
     Frame,
     HourlyIOManager,
     add_hour_metadata,
@@ -17,6 +18,7 @@ from fin_lake.io_managers.hours import (
     hours_of,
     preview,
 )
+from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.settings import Settings
 from fin_lake.tables import TABLES_BY_ASSET
@@ -30,11 +32,17 @@ class PostgresIOManager(HourlyIOManager):
     definitions load without one.
     """
 
-    def __init__(self, settings: Settings, tables: Mapping[str, Table] = TABLES_BY_ASSET) -> None:
-        super().__init__(tables)
+    def __init__(
+        self,
+        settings: Settings,
+        tables: Mapping[str, Table] = TABLES_BY_ASSET,
+        *,
+        retries: Retries = NO_RETRIES,
+    ) -> None:
+        super().__init__(tables, retries=retries)
         self._settings = settings
 
-    def handle_output(self, context: dg.OutputContext, obj: Frame) -> None:
+    def store(self, context: dg.OutputContext, obj: Frame) -> None:
         """Replace the rows of every hour of the run: readers see all of the old or all of the new."""
         table, hours = self.table_of(context), hours_of(context)
         rows = fitting(obj, table, hours)
@@ -51,7 +59,7 @@ class PostgresIOManager(HourlyIOManager):
         everywhere = {"dagster/table_name": name, "dagster/relation_identifier": name}
         add_hour_metadata(context, metadata, {**column_schema(table), **everywhere})
 
-    def load_input(self, context: dg.InputContext) -> Frame:
+    def load(self, context: dg.InputContext) -> Frame:
         """Return the rows of the hours, as polars, pandas or Arrow by the parameter's annotation."""
         with connect(self._settings.database()) as connection:
             rows = read_hours(connection, self.table_of(context), hours_of(context))

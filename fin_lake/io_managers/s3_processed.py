@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from fin_lake.io_managers.hours import (
+    NO_RETRIES,
     Frame,
     HourlyIOManager,
     add_hour_metadata,
@@ -19,6 +20,7 @@ from fin_lake.io_managers.hours import (
 )
 from fin_lake.lake.processed import read_hours, write_hours
 from fin_lake.lake.store import Lake
+from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.tables import TABLES_BY_ASSET
 
@@ -37,13 +39,18 @@ class S3ProcessedIOManager(HourlyIOManager):
     """
 
     def __init__(
-        self, lake: Lake, portfolios: Sequence[str] = (), tables: Mapping[str, Table] = TABLES_BY_ASSET
+        self,
+        lake: Lake,
+        portfolios: Sequence[str] = (),
+        tables: Mapping[str, Table] = TABLES_BY_ASSET,
+        *,
+        retries: Retries = NO_RETRIES,
     ) -> None:
-        super().__init__(tables)
+        super().__init__(tables, retries=retries)
         self._lake = lake
         self._portfolios = portfolios
 
-    def handle_output(self, context: dg.OutputContext, obj: Frame) -> None:
+    def store(self, context: dg.OutputContext, obj: Frame) -> None:
         """Replace the objects of every hour of the run."""
         table, hours = self.table_of(context), hours_of(context)
         rows = by_hour(fitting(obj, table, hours), table.hour_column)
@@ -54,7 +61,7 @@ class S3ProcessedIOManager(HourlyIOManager):
         }
         add_hour_metadata(context, metadata, column_schema(table))
 
-    def load_input(self, context: dg.InputContext) -> Frame:
+    def load(self, context: dg.InputContext) -> Frame:
         """Return the rows of the hours, as polars, pandas or Arrow by the parameter's annotation."""
         table, hours = self.table_of(context), hours_of(context)
         return as_asked(read_hours(self._lake, table, hours, parts=self._portfolios), context)

@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from fin_lake.io_managers.hours import (
+    NO_RETRIES,
     HourlyIOManager,
     add_hour_metadata,
     by_hour,
@@ -17,6 +18,7 @@ from fin_lake.io_managers.hours import (
 )
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake
+from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.tables import TABLES_BY_ASSET
 
@@ -24,11 +26,17 @@ from fin_lake.tables import TABLES_BY_ASSET
 class S3RawIOManager(HourlyIOManager):
     """Keeps :class:`RawAttempt` values of raw tables; loads every attempt's records."""
 
-    def __init__(self, lake: Lake, tables: Mapping[str, Table] = TABLES_BY_ASSET) -> None:
-        super().__init__(tables)
+    def __init__(
+        self,
+        lake: Lake,
+        tables: Mapping[str, Table] = TABLES_BY_ASSET,
+        *,
+        retries: Retries = NO_RETRIES,
+    ) -> None:
+        super().__init__(tables, retries=retries)
         self._lake = lake
 
-    def handle_output(self, context: dg.OutputContext, obj: RawAttempt) -> None:
+    def store(self, context: dg.OutputContext, obj: RawAttempt) -> None:
         """Write an object for each hour that was asked for; never touch one that is there."""
         table, hours = self.table_of(context), hours_of(context)
         written = write_attempt(self._lake, table, obj)
@@ -41,6 +49,6 @@ class S3RawIOManager(HourlyIOManager):
         }
         add_hour_metadata(context, metadata, column_schema(table))
 
-    def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+    def load(self, context: dg.InputContext) -> pl.DataFrame:
         """Return the records of every attempt at the hours, with the place where each lies."""
         return read_attempts(self._lake, self.table_of(context), hours_of(context))

@@ -70,17 +70,20 @@ def write_attempt(lake: Lake, table: Table, attempt: RawAttempt) -> dict[dt.date
     def store(hour: dt.datetime) -> WrittenHour:
         rows = found.get(hour, nothing)
         data = encode_json(rows)
-        key = _put_attempt(lake, table, hour, attempt.extracted_at, data)
-        return WrittenHour((key,), rows.height, len(data))
+        key, etag = _put_attempt(lake, table, hour, attempt.extracted_at, data)
+        return WrittenHour((key,), rows.height, len(data), (etag,))
 
     return dict(zip(hours, each(hours, store), strict=True))
 
 
-def _put_attempt(lake: Lake, table: Table, hour: dt.datetime, extracted_at: dt.datetime, data: bytes) -> str:
+def _put_attempt(
+    lake: Lake, table: Table, hour: dt.datetime, extracted_at: dt.datetime, data: bytes
+) -> tuple[str, str]:
     for number in range(1, _MOST_ATTEMPTS_A_SECOND + 1):
         key = raw_object(table, hour, extracted_at, number)
-        if lake.put_new(key, data):
-            return key
+        etag = lake.put_new(key, data)
+        if etag is not None:
+            return key, etag
     raise LakeError(
         f"{lake.uri(key)} and {_MOST_ATTEMPTS_A_SECOND - 1} names before it are taken",
         "check the clock: more attempts than can be in one second bear its name",

@@ -27,12 +27,15 @@ from obstore.store import S3Store
 from fin_lake.errors import FinLakeError
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
     from fin_lake.settings import Settings
 
 CONCURRENCY: Final = 16
 _RETRIES: Final = 5
 _RETRY_FOR: Final = dt.timedelta(seconds=30)
 _REQUEST_TIMEOUT: Final = dt.timedelta(seconds=30)
+_REFUSED: Final = re.compile(r"status:? 4(?!08|29)\d\d")  # a time-out and "too many" pass, others do not
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -42,27 +45,34 @@ class LakeError(FinLakeError):
     """The bucket cannot be read or written."""
 
 
+class LakeUnavailableError(LakeError):
+    """S3 does not answer, or fails at what it should be able to do."""
+
+    heals = True
+
+
 class MissingObjectError(LakeError):
     """An object that should be in the lake is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing says of an object: key, size in bytes, last modification (UTC), ETag."""
+    """What a listing says of an object: key, size in bytes, last modification (UTC), ETag without quotes."""
 
     key: str
     size: int
     last_modified: dt.datetime
-    etag: str | None
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenHour:
-    """What was written for an hour: object keys, rows, and bytes over all objects."""
+    """What was written for an hour: object keys, rows, bytes over all objects, and ETags where kept."""
 
     keys: tuple[str, ...]
     rows: int
     size: int
+    etags: tuple[str, ...] = ()
 
 
 class Lake:
@@ -97,14 +107,25 @@ class Lake:
         with self._explained(key):
             obstore.put(self._store, key, data, use_multipart=False)
 
-    def put_new(self, key: str, data: bytes) -> bool:
-        """Write an object only if there is none of that key; return whether it was written."""
+    def put_new(self, key: str, data: bytes) -> str | None:
+        """Write an object only if there is none of that key; return its ETag, or None if it was taken."""
         try:
             with self._explained(key):
-                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+                written = obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except _TakenError:
-            return False
-        return True
+            return None
+        return _bare(written["e_tag"])
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return what a listing would say of one object.
+
+        Raises
+        ------
+        MissingObjectError
+            There is no such object.
+        """
+        with self._explained(key):
+            return _info(obstore.head(self._store, key))
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes.
@@ -129,11 +150,7 @@ class Lake:
 
     def _list_one(self, prefix: str) -> list[ObjectInfo]:
         with self._explained(prefix):
-            return [
-                ObjectInfo(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"])
-                for batch in obstore.list(self._store, prefix)
-                for meta in batch
-            ]
+            return [_info(meta) for batch in obstore.list(self._store, prefix) for meta in batch]
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -159,7 +176,8 @@ class Lake:
         except BaseError as error:
             if "NoSuchBucket" in str(error):
                 raise self._no_bucket() from None
-            raise LakeError(
+            kind = LakeError if _REFUSED.search(str(error)) else LakeUnavailableError
+            raise kind(
                 f"S3 failed at {self.uri(key)}: {_said(error)}",
                 f"check that {self.endpoint} answers (`fin-lake status`)"
                 if self.endpoint
@@ -171,6 +189,15 @@ class Lake:
             f"bucket {self.bucket} does not exist",
             f"create it (`aws s3 mb s3://{self.bucket}`) or correct AWS_S3_BUCKET_NAME",
         )
+
+
+def _info(meta: ObjectMeta) -> ObjectInfo:
+    return ObjectInfo(meta["path"], meta["size"], meta["last_modified"], _bare(meta["e_tag"]))
+
+
+def _bare(etag: str | None) -> str:
+    """Return an ETag without the quotes that listings, heads and notifications put around it, or not."""
+    return (etag or "").strip('"')
 
 
 class _TakenError(Exception):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fin_lake.clients import aws_client
 from fin_lake.errors import FinLakeError
 
 if TYPE_CHECKING:
@@ -103,17 +103,7 @@ class Athena:
     def __init__(self, settings: Settings) -> None:
         settings.require_services()
         self._settings = settings
-        secret = settings.aws_secret_access_key
-        key, token = settings.aws_access_key_id, settings.aws_session_token
-        session = boto3.Session(
-            aws_access_key_id=key.get_secret_value() if key else None,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            aws_session_token=token.get_secret_value() if token else None,
-            region_name=settings.aws_region,
-        )
-        self._client: AthenaClient = session.client(
-            "athena", endpoint_url=settings.athena_endpoint_url, config=_CONFIG
-        )
+        self._client: AthenaClient = aws_client(settings, "athena", settings.athena_endpoint_url, _CONFIG)
 
     def run(
         self,

@@ -30,13 +30,10 @@ class SourceFailure(FinLakeError):  # noqa: N818 - a reason, as most of its subc
 
     Attributes
     ----------
-    retryable : bool
-        Whether the same request may succeed if it is merely sent again later.
     whole_source : bool
         Whether every other symbol of this source would fail in the same way.
     """
 
-    retryable: ClassVar[bool] = False
     whole_source: ClassVar[bool] = False
 
     def __init__(
@@ -65,7 +62,7 @@ class SourceFailure(FinLakeError):  # noqa: N818 - a reason, as most of its subc
 class Pacing(SourceFailure):
     """Requests came faster than the source allows."""
 
-    retryable = True
+    heals = True
 
 
 class QuotaExhausted(SourceFailure):
@@ -105,7 +102,7 @@ class SchemaMismatch(SourceFailure):
 class Unavailable(SourceFailure):
     """The source did not answer: a time-out, a broken connection, a server error."""
 
-    retryable = True
+    heals = True
 
 
 class NotAsked(Unavailable):

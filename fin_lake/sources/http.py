@@ -233,7 +233,7 @@ class SourceClient:
             retry_after = answer.retry_after
             records = request.read(answer)
         except SourceFailure as failure:
-            if failure.retryable and failure.retry_after is None:
+            if failure.heals and failure.retry_after is None:
                 failure.retry_after = retry_after  # of a message that came with status 200
             self._remember(failure)
             raise
@@ -323,7 +323,7 @@ def _log_retry(details: RetryDetails) -> None:
 
 def _pause_before_retry(error: Exception) -> bool | float:
     """Say whether to send a request again: no, yes after the usual wait, or yes after so many seconds."""
-    if not isinstance(error, SourceFailure) or isinstance(error, NotAsked) or not error.retryable:
+    if not isinstance(error, SourceFailure) or isinstance(error, NotAsked) or not error.heals:
         return False
     if error.retry_after is None:
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, LiteralString
@@ -25,6 +26,8 @@ from fin_lake.tables import POSTGRES_TABLES
 
 SCHEMA: Final = "market"
 _CONNECT_SECONDS: Final = 10
+# a connection that fails carries no SQLSTATE; a server that is starting up says so, and will heal
+_REFUSED: Final = re.compile(r"authentication failed|does not exist|no pg_hba.conf entry|no password")
 _SETUP_LOCK: Final = 0x66696E5F6C616B65  # "fin_lake" in hexadecimal: one set-up at a time
 
 _LATEST_PRICES: Final[LiteralString] = """
@@ -182,6 +185,12 @@ class WarehouseError(FinLakeError):
     """PostgreSQL cannot be reached, or refuses what was asked."""
 
 
+class WarehouseUnavailableError(WarehouseError):
+    """PostgreSQL does not answer, was stopped, or gave up a transaction for another's sake."""
+
+    heals = True
+
+
 @contextmanager
 def connect(url: str) -> Iterator[psycopg.Connection]:
     """Open a connection; commit at the end, roll back on an error.
@@ -196,13 +205,16 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
     try:
         connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS, application_name="fin_lake")
     except psycopg.OperationalError as error:
-        raise WarehouseError(
+        kind = WarehouseError if _REFUSED.search(str(error)) else WarehouseUnavailableError
+        raise kind(
             f"PostgreSQL at {place} cannot be reached: {_first_line(error)}",
             "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DATABASE_URL",
         ) from None
     try:
         with connection:
             yield connection
+    except psycopg.OperationalError as error:
+        raise WarehouseUnavailableError(f"PostgreSQL at {place} failed: {_first_line(error)}") from error
     except psycopg.Error as error:
         raise WarehouseError(f"PostgreSQL at {place} failed: {_first_line(error)}") from error
 

@@ -201,7 +201,7 @@ def test_other_programs_see_the_same_objects(lake: Lake, s3_endpoint):
     lake.put("a/b", b"bytes")
     client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1", **CREDENTIALS)
     assert client.get_object(Bucket=lake.bucket, Key="a/b")["Body"].read() == b"bytes"
-    assert lake.put_new("a/b", b"other") is False
+    assert lake.put_new("a/b", b"other") is None
     assert lake.get("a/b") == b"bytes"
 
 

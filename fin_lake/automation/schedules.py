@@ -1,0 +1,73 @@
+"""The hourly schedule: which hours a tick fetches."""
+
+import datetime as dt
+from typing import Final
+
+import dagster as dg
+
+from fin_lake.partitions import HOUR, HourRange, floor_hour, parse_hour
+from fin_lake.schema import ASSET_CLASSES
+from fin_lake.settings import Settings
+
+HOURLY: Final = "hourly"
+
+
+def build_hourly_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition:
+    """Return the schedule that fetches the hour just closed, and reads the last ones again.
+
+    A tick after hours of standstill takes those along that are missing behind the newest one in raw.
+    """
+
+    @dg.schedule(
+        name=HOURLY,
+        job_name=job,
+        cron_schedule=f"{settings.schedule_minute} * * * *",
+        execution_timezone="UTC",
+        description=(
+            f"Fetches the hour just closed, and the {settings.reread_hours} before it again for late and "
+            "corrected bars; outside of sessions stocks are not asked for"
+        ),
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        latest = floor_hour(settings.now or context.scheduled_execution_time) - HOUR
+        if latest < settings.start:
+            return dg.SkipReason(f"no hour is over yet since the first one, {settings.start:%Y-%m-%dT%H}")
+        hours = hours_of_tick(settings, latest, newest_hour(context.instance))
+        return dg.RunRequest(
+            run_key=hours.last_key,
+            tags={
+                "dagster/asset_partition_range_start": hours.first_key,
+                "dagster/asset_partition_range_end": hours.last_key,
+            },
+        )
+
+    return hourly
+
+
+def hours_of_tick(settings: Settings, latest: dt.datetime, newest: dt.datetime | None) -> HourRange:
+    """Return the hours that a tick fetches.
+
+    Parameters
+    ----------
+    latest : datetime
+        The hour just closed.
+    newest : datetime, optional
+        The newest hour that raw has; hours between it and ``latest`` are fetched too, as many as a run
+        may take. What lies further back is a matter of `fin-lake backfill`.
+    """
+    first = latest - settings.reread_hours * HOUR
+    if newest is not None:
+        first = min(first, newest + HOUR)
+    reach = max(settings.hours_per_run, settings.reread_hours + 1) - 1
+    return HourRange(max(first, latest - reach * HOUR, settings.start), latest + HOUR)
+
+
+def newest_hour(instance: dg.DagsterInstance) -> dt.datetime | None:
+    """Return the newest hour up to which raw has something of every asset class, if it has."""
+    newest: list[dt.datetime] = []
+    for asset_class in ASSET_CLASSES:
+        made = instance.get_materialized_partitions(dg.AssetKey(["raw", asset_class]))
+        if not made:
+            return None
+        newest.append(parse_hour(max(made)))  # keys sort as their hours do
+    return min(newest)

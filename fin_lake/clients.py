@@ -1,0 +1,41 @@
+"""boto3's clients with the credentials and the region of the settings.
+
+For what has no faster way: objects' bytes go through ``lake.store``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+    from fin_lake.settings import Settings
+
+
+def aws_client(
+    settings: Settings, service: str, endpoint_url: str | None, config: Config | None = None
+) -> Any:
+    """Return a client of an AWS service.
+
+    Parameters
+    ----------
+    service : str
+        As boto3 calls it: ``athena``, ``glue``, ``sqs``.
+    endpoint_url : str or None
+        Where it answers, if that is not AWS.
+    config : Config, optional
+        Timeouts and retries other than botocore's own.
+    """
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
+    key = settings.aws_access_key_id
+    session = boto3.Session(
+        aws_access_key_id=key.get_secret_value() if key else None,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        aws_session_token=token.get_secret_value() if token else None,
+        region_name=settings.aws_region,
+    )
+    client: Any = session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+    return client
