@@ -27,6 +27,8 @@ from fin_lake.schema import ASSET_CLASSES, AssetClass
 from fin_lake.settings import Settings
 from fin_lake.tables import RAW
 
+MOST_RECORDED: Final = 200
+"""Objects recorded at a time: some two seconds of work."""
 MOST_READ: Final = 64 * 2**20
 """Bytes of an object that is looked into before it is recorded; a larger one is recorded unread."""
 _SHOWN: Final = 10
@@ -44,19 +46,21 @@ class TakenIn:
     ----------
     settled : list of ObjectInfo
         Those that need not be looked at again.
-    recorded, unreadable, waiting : int
-        How many were recorded now; how many of these hold nothing that can be read; how many were left
-        for later, because their hour is not over or a run is at work on it.
+    recorded, unreadable, waiting, left : int
+        How many were recorded now; how many of these hold nothing that can be read; how many wait because
+        their hour is not over or a run is at work on it; how many were too many for one time.
     """
 
     settled: list[ObjectInfo]
     recorded: int = 0
     unreadable: int = 0
     waiting: int = 0
+    left: int = 0
 
     def __str__(self) -> str:
         broken = f" ({self.unreadable} unreadable)" if self.unreadable else ""
-        return f"{self.recorded} recorded{broken}, {self.waiting} left for later"
+        more = f", {self.left} left for the next tick" if self.left else ""
+        return f"{self.recorded} recorded{broken}, {self.waiting} waiting{more}"
 
 
 def take_in(
@@ -71,7 +75,8 @@ def take_in(
     Parameters
     ----------
     found : sequence of ObjectInfo
-        Objects of the raw layer, as they were when they were listed. The caller bounds their number.
+        Objects of the raw layer, as they were when they were listed. At most ``MOST_RECORDED`` of them,
+        and the rest of the last one's hour, are recorded, the hours in the order in which they are named.
     log : callable
         Is told of every hour that is recorded, and of every object that cannot be.
     """
@@ -90,11 +95,13 @@ def take_in(
     # In the other order an object of its would look like a stranger's.
     busy = list(_at_work(instance))
     claims = _claims(instance, lake, placed)
-    for place, objects in sorted(placed.items(), key=lambda item: item[0][1]):
+    for place, objects in placed.items():
         unclaimed = [info for info in objects if not _is_claimed(info, claims[place])]
         taken.settled += [info for info in objects if info not in unclaimed]
         if unclaimed and any(classes & {place[0]} and place[1] in hours for classes, hours in busy):
             taken.waiting += len(unclaimed)
+        elif taken.recorded >= MOST_RECORDED:
+            taken.left += len(unclaimed)
         elif unclaimed:
             _record(instance, lake, place, unclaimed, taken, log)
     return taken
@@ -120,9 +127,9 @@ def _at_work(instance: dg.DagsterInstance) -> Iterator[tuple[frozenset[AssetClas
         hours = hours_of_run(run.tags)
         if hours is None:
             continue
-        chosen = run.asset_selection
+        chosen = run.asset_selection  # of a whole job it is empty, or none
         yield (
-            frozenset(one for one in ASSET_CLASSES if chosen is None or _raw_key(one) in chosen),
+            frozenset(one for one in ASSET_CLASSES if not chosen or _raw_key(one) in chosen),
             hours,
         )
 

@@ -21,8 +21,8 @@ from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
 from fin_lake.tables import RAW
 
-MOST_A_TICK: Final = 200
-"""Objects that a tick deals with: some two seconds of work. The others are dealt with by the next ticks."""
+MOST_MESSAGES: Final = 200
+"""Messages that a tick reads."""
 _TICK_SECONDS: Final = 30
 
 
@@ -55,9 +55,9 @@ def _build_listing(settings: Settings) -> dg.SensorDefinition:
         older = [info for info in swept if watching.version_id(info) not in known]
         fresh = watching.unseen(memory, recent)
         found = sorted(fresh, key=lambda info: info.last_modified) + older
-        taken = take_in(context.instance, lake, settings, found[:MOST_A_TICK], context.log.info)
+        taken = take_in(context.instance, lake, settings, found, context.log.info)
         reached = memory.swept
-        if sweep and len(found) <= MOST_A_TICK:  # otherwise these days are swept once more
+        if sweep and not taken.left:  # otherwise these days are swept once more
             reached = sweep.end.date() - dt.timedelta(days=1)
         after = watching.remember(memory, recent, taken.settled, dt.datetime.now(UTC), reached)
         looked = f"{len(recent)} recent objects"
@@ -108,7 +108,7 @@ def _read(
     """Return messages with the keys that they name, and how many were not understood and stay."""
     understood: list[tuple[Message, list[str]]] = []
     bad = 0
-    for message in queue.receive(MOST_A_TICK):
+    for message in queue.receive(MOST_MESSAGES):
         try:
             understood.append((message, created_objects(message.body, bucket)))
         except NotificationError as error:
