@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -31,7 +32,10 @@ def aws_client(
     """
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
     key = settings.aws_access_key_id
+    # whoever names a key means it, and not the profile that a shell happens to name
+    of_nobody = botocore.session.Session(session_vars={"profile": (None, None, None, None)}) if key else None
     session = boto3.Session(
+        botocore_session=of_nobody,
         aws_access_key_id=key.get_secret_value() if key else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         aws_session_token=token.get_secret_value() if token else None,
