@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fin_lake.analytics.lock import tables_to_itself
 from fin_lake.analytics.project import Manifest, models
 from fin_lake.analytics.tables import IcebergState, LakeTables, MissingTableError
 from fin_lake.operations.athena import Athena, AthenaError
 from fin_lake.settings import Settings
+from fin_lake.warehouse.locks import tables_to_itself
 
 _STATEMENTS: Final = ("optimize {} rewrite data using bin_pack", "vacuum {}")
 _MORE_RUNS: Final = "MORE_RUNS_NEEDED"  # Athena's, of a statement that did only a part in its time

@@ -7,6 +7,7 @@ other.
 
 import datetime as dt
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import dagster as dg
@@ -20,6 +21,7 @@ from fin_lake.partitions import UTC, HourRange
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
 from fin_lake.tables import RAW
+from fin_lake.warehouse.locks import only_one
 
 MOST_MESSAGES: Final = 200
 """Messages that a tick reads."""
@@ -55,7 +57,8 @@ def _build_listing(settings: Settings) -> dg.SensorDefinition:
         older = [info for info in swept if watching.version_id(info) not in known]
         fresh = watching.unseen(memory, recent)
         found = sorted(fresh, key=lambda info: info.last_modified) + older
-        taken = take_in(context.instance, lake, settings, found, context.log.info)
+        with _turn(settings, context):
+            taken = take_in(context.instance, lake, settings, found, context.log.info)
         reached = memory.swept
         if sweep and not taken.left:  # otherwise these days are swept once more
             reached = sweep.end.date() - dt.timedelta(days=1)
@@ -66,6 +69,13 @@ def _build_listing(settings: Settings) -> dg.SensorDefinition:
         return dg.SensorResult(skip_reason=f"{taken}; looked at {looked}", cursor=after.to_json())
 
     return raw_objects
+
+
+def _turn(settings: Settings, context: dg.SensorEvaluationContext) -> AbstractContextManager[None]:
+    """Let the two sensors take turns: both at once could find the same object unrecorded."""
+    if not settings.notifications_queue:
+        return nullcontext()
+    return only_one(settings, "recording of raw objects", context.log.info)
 
 
 def _listed(lake: Lake, hours: HourRange) -> list[ObjectInfo]:
@@ -87,7 +97,8 @@ def _build_notified(settings: Settings) -> dg.SensorDefinition:
     def raw_notifications(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         messages, bad = _read(queue, lake.bucket, context.log.warning)
         found = _there(lake, dict.fromkeys(key for _, keys in messages for key in keys))
-        taken = take_in(context.instance, lake, settings, list(found.values()), context.log.info)
+        with _turn(settings, context):
+            taken = take_in(context.instance, lake, settings, list(found.values()), context.log.info)
         # The hours are in the event log by now, and only now may their messages go. Messages that came
         # twice, or out of order, name objects that are known or gone.
         settled = {info.key for info in taken.settled}

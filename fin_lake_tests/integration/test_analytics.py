@@ -12,7 +12,6 @@ import boto3
 import dagster as dg
 import pytest
 
-from fin_lake.analytics.lock import tables_to_itself
 from fin_lake.analytics.prepare import prepare
 from fin_lake.analytics.project import load_manifest
 from fin_lake.analytics.runner import run_dbt
@@ -23,6 +22,7 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
+from fin_lake.warehouse.locks import tables_to_itself
 from fin_lake_tests.conftest import CREDENTIALS, hours
 from fin_lake_tests.dbt_projects import prepared_project
 

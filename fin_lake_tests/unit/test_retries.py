@@ -16,7 +16,7 @@ from fin_lake.warehouse.market import WarehouseError, WarehouseUnavailableError,
 from fin_lake_tests.conftest import CREDENTIALS
 
 
-class Passing(FinLakeError):
+class PassingError(FinLakeError):
     heals = True
 
 
@@ -27,12 +27,12 @@ class Store(HourlyIOManager):
         super().__init__(retries=Retries(most=2, seconds=0))
         self.error, self.times, self.tried = error, times, 0
 
-    def store(self, context, obj):
+    def store(self, _context, _obj):
         self.tried += 1
         if self.tried <= self.times:
             raise self.error
 
-    def load(self, context):
+    def load(self, _context):
         return pl.DataFrame()
 
 
@@ -45,13 +45,13 @@ def run(store: Store) -> bool:
 
 
 def test_what_may_heal_is_tried_again():
-    store = Store(Passing("not now"), times=2)
+    store = Store(PassingError("not now"), times=2)
     assert run(store)
     assert store.tried == 3
 
 
 def test_it_is_not_tried_for_ever():
-    store = Store(Passing("not now"), times=9)
+    store = Store(PassingError("not now"), times=9)
     assert not run(store)
     assert store.tried == 3
 
@@ -66,7 +66,7 @@ def test_what_does_not_heal_is_not_tried_again(error: Exception):
 def test_the_wait_doubles():
     for attempts, seconds in ((0, 10), (1, 20)):
         with pytest.raises(dg.RetryRequested) as caught, Retries(2, 10).after(attempts):
-            raise Passing("not now")
+            raise PassingError("not now")
         assert caught.value.seconds_to_wait == seconds
 
 

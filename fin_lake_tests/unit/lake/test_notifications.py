@@ -41,8 +41,18 @@ def test_deletions_other_buckets_and_the_test_of_the_queue_name_nothing():
 
 @pytest.mark.parametrize(
     "body",
-    ["", "hello", "[]", "{}", "null", '{"Records": 3}', '{"Records": [{}]}', '{"Records": [{"s3": null}]}']
-    + ['{"Event": "other"}', "\ud800"],
+    [
+        "",
+        "hello",
+        "[]",
+        "{}",
+        "null",
+        '{"Records": 3}',
+        '{"Records": [{}]}',
+        '{"Records": [{"s3": null}]}',
+        '{"Event": "other"}',
+        "\ud800",
+    ],
 )
 def test_what_is_no_message_of_s3_is_refused(body: str):
     with pytest.raises(NotificationError, match="none of S3's"):
