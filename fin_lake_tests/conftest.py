@@ -13,6 +13,7 @@ from fin_lake.lake.store import Lake
 from fin_lake.local.stack import Stack
 from fin_lake.partitions import HourRange, parse_hour
 from fin_lake.settings import Settings, load_settings
+from fin_lake_tests.ui import Ui, dagster_dev
 
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -65,6 +66,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     running.start()
     yield load_settings(home=home, step_retries=0)
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def ui(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """The UI and the daemon on the stack, one for the whole run."""
+    with dagster_dev(stack, tmp_path_factory.mktemp("ui") / "dagster.log") as running:
+        yield running
 
 
 @pytest.fixture

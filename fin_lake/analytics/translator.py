@@ -14,10 +14,13 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
 from fin_lake.analytics.project import Manifest
+from fin_lake.tables import TECHNICAL_ANALYSIS
 
 _SHORT: Final[Mapping[str, str]] = {"staging": "stg"}
 """Layers whose models are named by something shorter than the layer."""
 _NO_FOLDER: Final = "analytics"
+_LOOKING_BACK: Final = frozenset(table.name for table in TECHNICAL_ANALYSIS.values())
+_DEEPEST: Final = 1_000
 
 
 class LayeredTranslator(DagsterDbtTranslator):
@@ -53,16 +56,20 @@ def with_tests_attached(manifest: Manifest) -> Manifest:
     """Return the manifest in which every test that reads several models is attached to one of them.
 
     dagster-dbt makes a check of a test only if it knows the asset that it is of. A test written as a
-    query over several models is of the last of them, which is built when all others are.
+    query over several models is of the last of them, which is built when all others are. In a backfill
+    that is a later run than the others' for what stands on indicators: these look back over many hours,
+    so Dagster makes them after all of their bars.
     """
-    nodes = manifest["nodes"]
+    nodes, sources = manifest["nodes"], manifest.get("sources", {})
 
     def upstream(node: Mapping[str, Any]) -> list[str]:
         return list(node.get("depends_on", {}).get("nodes", []))
 
     @functools.cache
     def depth(unique_id: str) -> int:
-        return 1 + max((depth(parent) for parent in upstream(nodes[unique_id]) if parent in nodes), default=0)
+        if unique_id not in nodes:
+            return _DEEPEST if _asset_of(sources.get(unique_id, {})) in _LOOKING_BACK else 0
+        return 1 + max(map(depth, upstream(nodes[unique_id])), default=0)
 
     attached = {}
     for unique_id, node in nodes.items():
@@ -75,6 +82,11 @@ def with_tests_attached(manifest: Manifest) -> Manifest:
             meta = {**meta, "dagster": {**of_dagster, "ref": {"name": last["name"]}}}
             attached[unique_id] = {**node, "config": {**node["config"], "meta": meta}}
     return {**manifest, "nodes": {**nodes, **attached}}
+
+
+def _asset_of(source: Mapping[str, Any]) -> str:
+    meta = source.get("config", {}).get("meta") or source.get("meta") or {}
+    return "/".join(meta.get("dagster", {}).get("asset_key", []))
 
 
 def _layer(node: Mapping[str, Any]) -> str:

@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import psycopg
 import pytest
 
-from fin_lake.local.environment import variables
-from fin_lake.local.processes import free_port
-from fin_lake.operations.instance import prepare_dagster_home
 from fin_lake.partitions import HOUR, hour_key, parse_hour
 from fin_lake.settings import Settings
 from fin_lake.tables import TABLES_BY_ASSET
 from fin_lake_tests.conftest import hours
+from fin_lake_tests.ui import SELECTOR, Ui, wait_for
 
 pytestmark = pytest.mark.stack
-REPOSITORY = Path(__file__).parents[2]
-SELECTOR = {"repositoryLocationName": "fin_lake", "repositoryName": "__repository__"}
 # bars and corporate actions: a day's backfill of indicators reaches on to the hours that look back to it
 ASSETS = [
     {"path": name.split("/")}
     for name in TABLES_BY_ASSET
     if name.partition("/")[0] in ("raw", "processed", "quarantine", "market") and name.count("/") == 1
 ]
-
-
-def wait_for(what: str, look: Callable[[], Any], seconds: float = 120) -> Any:
-    """Poll until ``look`` finds something."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.2)  # between two looks, not for something to happen
-    pytest.fail(f"{what}: not within {seconds} s")
-
-
-class Ui:
-    """The web server's GraphQL API."""
-
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/graphql"
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            result = json.load(answer)
-        assert "errors" not in result, result
-        return result["data"]
-
-    def is_up(self) -> bool:
-        try:
-            return bool(self.ask("{ version }"))
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-
-@pytest.fixture(scope="module")
-def ui(stack: Settings, tmp_path_factory) -> Iterator[Ui]:
-    """`dagster dev`, as `make dev` starts it."""
-    prepare_dagster_home(stack)
-    port = free_port([])
-    set_, log = variables(stack), tmp_path_factory.mktemp("ui") / "dagster.log"
-    env = {k: v for k, v in {**os.environ, **set_}.items() if v is not None}
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-w",
-        "workspace.yaml",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            ui = Ui(port)
-            wait_for(f"the UI ({log})", ui.is_up)
-            yield ui
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_the_code_location_loads_with_all_assets(ui: Ui):
