@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from fin_lake.local.environment import variables
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import Settings
+from fin_lake.warehouse.market import connect, ensure_schema
 from fin_lake_tests.browser.conftest import SCREENSHOTS
 from fin_lake_tests.ui import SELECTOR, Ui, wait_for
 
@@ -129,6 +130,8 @@ def sensors_on(ui: Ui, page: Page) -> Iterator[None]:
 @pytest.mark.usefixtures("sensors_on")
 def test_a_dropped_file_reaches_the_tables(ui: Ui, page: Page, stack: Settings, tmp_path: Path):
     wait_for("the first ticks", lambda: all(ticked(ui, sensor) for sensor in SENSORS))
+    with connect(stack.database()) as connection:
+        ensure_schema(connection)
     drop(stack, tmp_path)
 
     def stored() -> float | None:
