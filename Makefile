@@ -8,7 +8,7 @@ MODELS := dbt_project/target/manifest.json
 UV     := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help extract dev up down models test bench lint format pins
+.PHONY: help extract dev up down models test browser bench lint format pins
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,19 +25,27 @@ up: $(READY)     ## start the local stack: PostgreSQL, S3, Athena, market replay
 down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
 	@$(BIN)/fin-lake down
 
-test: $(MODELS)  ## run every test, against a stack of its own
+test: $(MODELS) browser ## run every test, against a stack of its own
 	@$(BIN)/python -m pytest
 
 bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.extract
 	@$(BIN)/python -m fin_lake_tests.bench.analytics
 	@$(BIN)/python -m fin_lake_tests.bench.indicators
+	@$(BIN)/python -m fin_lake_tests.bench.automation
 
-lint: $(READY)   ## check style and types
+# the tests drive the UI in one; where it cannot be installed, they say so
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+		test "$$(id -u)" = 0 || exit 0; echo "installing Chromium, for the tests of the UI"; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null || true
+
+lint: $(MODELS)  ## check style, types, and that Dagster loads the definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@cd dbt_project && ../$(BIN)/sqlfluff lint --nocolor
+	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
 
 format: $(READY) ## put the code in order
 	@$(BIN)/ruff check --fix --quiet . || true
