@@ -20,6 +20,8 @@ from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
+from fin_lake.automation.freshness import build_freshness_job, build_freshness_schedule
+from fin_lake.automation.notices import build_notices
 from fin_lake.automation.schedules import build_hourly_schedule
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
@@ -82,9 +84,10 @@ def build_definitions(
                 selection=maintenance,
                 description="Compact the models' tables on Athena",
             ),
+            build_freshness_job(freshness),
         ],
-        schedules=[build_hourly_schedule(settings, EXTRACT_JOB)],
-        sensors=[*build_sensors(settings), build_automation()],
+        schedules=[build_hourly_schedule(settings, EXTRACT_JOB), build_freshness_schedule(settings)],
+        sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={
             "s3_raw": S3RawIOManager(lake, retries=again),
             "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios), retries=again),

@@ -73,6 +73,14 @@ class Settings(BaseSettings):
     sqs_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
     )
+    cloudwatch_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL")
+    )
+    cloudwatch_namespace: str = Field(
+        "", pattern=r"^[A-Za-z0-9_./#-]{0,255}$", validation_alias="FIN_LAKE_CLOUDWATCH_NAMESPACE"
+    )
+    datadog_host: str = Field("", validation_alias="DD_AGENT_HOST")
+    datadog_port: int = Field(8125, ge=1, le=65535, validation_alias="DD_DOGSTATSD_PORT")
     notifications_queue: str = Field(
         "", pattern=r"^[A-Za-z0-9_-]{0,75}$", validation_alias="FIN_LAKE_NOTIFICATIONS_QUEUE"
     )
@@ -294,6 +302,8 @@ def environment(settings: Settings) -> dict[str, str]:
     }
     if settings.notifications_queue:
         shown["FIN_LAKE_NOTIFICATIONS_QUEUE"] = settings.notifications_queue
+    if settings.cloudwatch_namespace:
+        shown["FIN_LAKE_CLOUDWATCH_NAMESPACE"] = settings.cloudwatch_namespace
     if settings.portfolios_file is not None:
         shown["FIN_LAKE_PORTFOLIOS"] = os.fspath(settings.portfolios_file.resolve())
     optional = {

@@ -17,7 +17,7 @@ from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES, AssetClass, Table
 from fin_lake.settings import Settings
 from fin_lake.tables import PROCESSED, TABLES_BY_ASSET
-from fin_lake.warehouse.market import connect, latest_bar, read_splits
+from fin_lake.warehouse.market import connect, ensure_schema, latest_bar, read_splits
 from fin_lake.warehouse.market import read_hours as read_from_postgres
 
 FRESHNESS_LAG: Final = dt.timedelta(hours=2)
@@ -95,6 +95,7 @@ def build_freshness(asset_class: AssetClass, settings: Settings) -> dg.AssetChec
     def freshness() -> Iterator[dg.AssetCheckResult]:
         now = settings.now or dt.datetime.now(UTC)
         with connect(settings.database()) as connection:
+            ensure_schema(connection)  # before the first run there is none
             latest = latest_bar(connection, PROCESSED[asset_class])
         yield result("freshness", key, laws.freshness(latest, asset_class, now, FRESHNESS_LAG))
 

@@ -16,12 +16,14 @@ from fin_lake.lake.notifications import ensure_notifications
 from fin_lake.local.processes import LOOPBACK, python, service_environment
 from fin_lake.local.service import Launch, Service, http_call, package_folder
 from fin_lake.local.state import StackError, write_atomically
+from fin_lake.notices.cloudwatch import ensure_alarms
 from fin_lake.settings import load_settings
 
 ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "test"  # noqa: S105 - ministack's own, it checks none
 DEFAULT_REGION: Final = "us-east-1"
 QUEUE: Final = "fin-lake-raw-objects"
+NAMESPACE: Final = "FinLake"
 _S3: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 _META: Final = ".meta.json"
 
@@ -98,19 +100,21 @@ class LocalAws(Service):
         """Make what the infrastructure's template makes in AWS; a crash may have lost it."""
         self._make_bucket(port)
         endpoint = f"http://{LOOPBACK}:{port}"
-        ensure_notifications(
-            load_settings(
-                profile="local",
-                home=self.home,
-                aws_endpoint_url=endpoint,
-                sqs_endpoint_url=endpoint,
-                aws_access_key_id=ACCESS_KEY,
-                aws_secret_access_key=SECRET_KEY,
-                aws_region=self.region,
-                bucket=self.bucket,
-                notifications_queue=QUEUE,
-            )
+        settings = load_settings(
+            profile="local",
+            home=self.home,
+            aws_endpoint_url=endpoint,
+            sqs_endpoint_url=endpoint,
+            cloudwatch_endpoint_url=endpoint,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            aws_region=self.region,
+            bucket=self.bucket,
+            notifications_queue=QUEUE,
+            cloudwatch_namespace=NAMESPACE,
         )
+        ensure_notifications(settings)
+        ensure_alarms(settings)
 
     def _make_bucket(self, port: int) -> None:
         # plain HTTP: the server asks for no signature, and boto3 would heed a shell's AWS_PROFILE
@@ -137,6 +141,7 @@ class LocalAws(Service):
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
             "FIN_LAKE_NOTIFICATIONS_QUEUE": QUEUE,
+            "FIN_LAKE_CLOUDWATCH_NAMESPACE": NAMESPACE,
         }
 
 

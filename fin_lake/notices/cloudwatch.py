@@ -1,0 +1,172 @@
+"""Notices as CloudWatch metrics, and the alarms on them.
+
+Dimensions are few, since CloudWatch charges for each combination: metrics of runs have ``Job`` and are
+also sent without, so that one alarm sees all jobs; freshness has ``AssetClass``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fin_lake.clients import aws_client
+from fin_lake.errors import FinLakeError
+from fin_lake.notices.notice import RunNotice
+from fin_lake.schema import ASSET_CLASSES
+from fin_lake.settings import Settings
+
+_CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=10)
+_HOUR: Final = 3600
+_LATE_HOURS: Final = 3
+
+
+class CloudWatchError(FinLakeError):
+    """CloudWatch refuses, or does not answer."""
+
+
+class CloudWatch:
+    """Sends metrics of runs to the namespace that the settings name."""
+
+    name = "CloudWatch"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        return aws_client(self._settings, "cloudwatch", self._settings.cloudwatch_endpoint_url, _CONFIG)
+
+    def tell(self, notice: RunNotice) -> None:
+        """Send a notice's metrics in one request.
+
+        Raises
+        ------
+        CloudWatchError
+            They were not taken.
+        """
+        try:
+            self._client.put_metric_data(
+                Namespace=self._settings.cloudwatch_namespace, MetricData=metrics(notice)
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise CloudWatchError(
+                f"CloudWatch does not take the metrics of run {notice.run_id}: {error}",
+                "allow cloudwatch:PutMetricData, or correct AWS_ENDPOINT_URL_CLOUDWATCH",
+            ) from None
+
+
+def metrics(notice: RunNotice) -> list[dict[str, Any]]:
+    """Return a notice as data of ``PutMetricData``."""
+    counts = {
+        "RunsSucceeded": float(notice.succeeded),
+        "RunsFailed": float(not notice.succeeded),
+        "ChecksFailed": float(notice.checks_failed),
+        "ChecksWarned": float(notice.checks_warned),
+        "RowsStored": float(notice.rows),
+    }
+    data = [
+        _datum(notice, name, value, "Count", dimensions)
+        for dimensions in ({}, {"Job": notice.job})
+        for name, value in counts.items()
+    ]
+    data.append(_datum(notice, "RunSeconds", notice.seconds, "Seconds", {"Job": notice.job}))
+    data += [
+        _datum(notice, "HoursBehind", behind, "None", {"AssetClass": asset_class})
+        for asset_class, behind in notice.hours_behind.items()
+    ]
+    return data
+
+
+def _datum(
+    notice: RunNotice, name: str, value: float, unit: str, dimensions: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "MetricName": name,
+        "Timestamp": notice.ended_at,
+        "Value": value,
+        "Unit": unit,
+        "Dimensions": [{"Name": key, "Value": of} for key, of in dimensions.items()],
+    }
+
+
+def ensure_alarms(settings: Settings) -> list[str]:
+    """Make the alarms on the metrics, or set them right; return their names.
+
+    In AWS the infrastructure's template does this.
+
+    Raises
+    ------
+    CloudWatchError
+        CloudWatch refuses.
+    """
+    client = aws_client(settings, "cloudwatch", settings.cloudwatch_endpoint_url, _CONFIG)
+    wanted = alarms(settings.cloudwatch_namespace)
+    try:
+        for alarm in wanted:
+            client.put_metric_alarm(**alarm)
+    except (BotoCoreError, ClientError) as error:
+        raise CloudWatchError(
+            f"the alarms cannot be set: {error}", "allow cloudwatch:PutMetricAlarm, or deploy the template"
+        ) from None
+    return [alarm["AlarmName"] for alarm in wanted]
+
+
+def alarms(namespace: str) -> list[dict[str, Any]]:
+    """Return the alarms as arguments of ``PutMetricAlarm``."""
+    common = {"Namespace": namespace, "EvaluationPeriods": 1, "ActionsEnabled": True}
+    at_all = {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": 0.0,
+        "TreatMissingData": "notBreaching",
+    }
+    return [
+        {
+            **common,
+            **at_all,
+            "AlarmName": "fin-lake-run-failed",
+            "AlarmDescription": "A run has failed within five minutes",
+            "MetricName": "RunsFailed",
+            "Statistic": "Sum",
+            "Period": 300,
+        },
+        {
+            **common,
+            **at_all,
+            "AlarmName": "fin-lake-check-failed",
+            "AlarmDescription": "A table breaks a law, or its stores disagree",
+            "MetricName": "ChecksFailed",
+            "Statistic": "Sum",
+            "Period": 300,
+        },
+        {
+            **common,
+            "AlarmName": "fin-lake-nothing-succeeded",
+            "AlarmDescription": "No run has succeeded for three hours: schedule or daemon may be down",
+            "MetricName": "RunsSucceeded",
+            "Statistic": "Sum",
+            "Period": _HOUR,
+            "EvaluationPeriods": 3,
+            "ComparisonOperator": "LessThanThreshold",
+            "Threshold": 1.0,
+            "TreatMissingData": "breaching",
+        },
+        *(
+            {
+                **common,
+                "AlarmName": f"fin-lake-{asset_class}-late",
+                "AlarmDescription": f"{asset_class} are more than {_LATE_HOURS} hours of trading behind",
+                "MetricName": "HoursBehind",
+                "Dimensions": [{"Name": "AssetClass", "Value": asset_class}],
+                "Statistic": "Maximum",
+                "Period": _HOUR,
+                "ComparisonOperator": "GreaterThanThreshold",
+                "Threshold": float(_LATE_HOURS),
+                "TreatMissingData": "missing",
+            }
+            for asset_class in ASSET_CLASSES
+        ),
+    ]
