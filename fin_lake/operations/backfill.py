@@ -121,7 +121,8 @@ def selected_tables(settings: Settings, selection: Sequence[str] = ()) -> list[d
                 f"{text!r} selects no table that is made by the hour",
                 "there are " + ", ".join(sorted(key.to_user_string() for key in hourly)),
             )
-        found |= chosen
+        # a step that makes several tables makes all of them
+        found |= {key for one in chosen for key in graph.get(one).execution_set_asset_keys}
     return sorted(found)
 
 
