@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -73,11 +73,30 @@ def _selection(
     keys = context.selected_asset_keys
     of_sources = get_checks_on_sources_upstream_of_selected_assets(assets, keys)
     checks = {*context.selected_asset_check_keys, *of_sources}
-    chosen = [
-        *get_dbt_resource_names_for_asset_keys(translator, manifest, assets, keys),
-        *get_dbt_test_names_for_check_keys(translator, manifest, assets, checks),
-    ]
+    models = list(get_dbt_resource_names_for_asset_keys(translator, manifest, assets, keys))
+    tests = get_dbt_test_names_for_check_keys(translator, manifest, assets, checks)
+    chosen = [*models, *_answerable(manifest, models, tests)]
     return ["--select", " ".join(sorted(chosen)), "--indirect-selection", "empty"]
+
+
+def _answerable(manifest: Manifest, models: Iterable[str], tests: Iterable[str]) -> Iterator[str]:
+    """Yield the tests that read nothing but models that are built now and what those are made from.
+
+    A backfill builds models in several runs, as what they read is made.
+    """
+    nodes = manifest["nodes"]
+    by_name = {".".join(node["fqn"]): unique_id for unique_id, node in nodes.items()}
+    there: set[str] = set()
+    sought = [by_name[name] for name in models if name in by_name]
+    while sought:
+        one = sought.pop()
+        if one in nodes and one not in there:
+            there.add(one)
+            sought.extend(nodes[one]["depends_on"]["nodes"])
+    for name in tests:
+        reads = nodes[by_name[name]]["depends_on"]["nodes"] if name in by_name else []
+        if there.issuperset(read for read in reads if read in nodes):
+            yield name
 
 
 def _exclusion(manifest: Manifest) -> list[str]:

@@ -67,6 +67,7 @@ class Lab:
             "FIN_LAKE_STOCK_SYMBOLS": "AAPL",
             "FIN_LAKE_HOURS_PER_RUN": "2",
             "FIN_LAKE_HTTP_ATTEMPTS": "1",
+            "FIN_LAKE_HTTP_TIMEOUT_SECONDS": "120",
         }
         return subprocess.Popen(
             [FIN_LAKE, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

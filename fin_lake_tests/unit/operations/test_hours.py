@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import dagster as dg
 import polars as pl
 import pytest
@@ -168,7 +170,7 @@ def one_of_each() -> pl.DataFrame:
 
 
 def test_on_a_terminal_without_colours_states_are_told_apart_by_their_signs(one_of_each):
-    console = Console(width=80, no_color=True, record=True, file=open("/dev/null", "w"))
+    console = Console(width=80, no_color=True, record=True, file=io.StringIO())
     console.print(on_terminal(one_of_each))
     drawn = console.export_text()
     assert "2023-01-03 Tue  ■·gPFr?" in drawn
