@@ -53,7 +53,8 @@ def _to_mend(states: pl.DataFrame) -> str:
         return "nothing is failed, partial or missing"
     lines = ["| | | hours | |", "| --- | --- | --- | ---: |"]
     lines += [
-        f"| {SIGNS[one.state].emoji} {one.state} | {one.asset_class} | {one.hours} | {len(one.hours):,} h |"
+        f"| {SIGNS[one.state].markdown} {one.state} | {one.asset_class} | {one.hours} "
+        f"| {len(one.hours):,} h |"
         for one in found[:_LISTED]
     ]
     more = [f"… and {len(found) - _LISTED:,} more"] if len(found) > _LISTED else []

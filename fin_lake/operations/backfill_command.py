@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fin_lake.operations.backfill import BackfillReport, Hours
 
-_POLL_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 2.0
 _DAEMON_POLL_SECONDS: Final = 10.0
 _RATE_OVER_SECONDS: Final = 300.0
 

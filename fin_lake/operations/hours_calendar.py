@@ -15,25 +15,31 @@ from rich.text import Text
 from fin_lake.operations.hours import TO_MEND, State, ranges
 from fin_lake.partitions import HourRange
 
+_QUIET: Final = ("green", "dim")
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """How a state looks: a character and a colour on a terminal, an emoji elsewhere."""
+    """How a state looks: a character that every font has, in colour on a terminal, bold in Markdown."""
 
     character: str
     style: str
-    emoji: str
     meaning: str
+
+    @property
+    def markdown(self) -> str:
+        """The character, bold if it is to be looked at."""
+        return self.character if self.style in _QUIET else f"**{self.character}**"
 
 
 SIGNS: Final[dict[State, Sign]] = {
-    State.DONE: Sign("■", "green", "✅", "rows are stored"),
-    State.EMPTY: Sign("·", "dim", "▫️", "empty on purpose: the exchange is closed"),
-    State.GAP: Sign("g", "black on yellow", "🕳️", "open, fetched, and nothing there"),
-    State.PARTIAL: Sign("P", "bold black on dark_orange", "🟠", "some symbols had no answer"),
-    State.FAILED: Sign("F", "bold white on red", "❌", "the last attempt failed"),
-    State.RUNNING: Sign("r", "bold black on cyan", "⏳", "a run is at it"),
-    State.MISSING: Sign("?", "bold magenta", "❔", "not made, or not through to PostgreSQL"),
+    State.DONE: Sign("■", "green", "rows are stored"),
+    State.EMPTY: Sign("·", "dim", "empty on purpose: the exchange is closed"),
+    State.GAP: Sign("g", "black on yellow", "open, fetched, and nothing there"),
+    State.PARTIAL: Sign("P", "bold black on dark_orange", "some symbols had no answer"),
+    State.FAILED: Sign("F", "bold white on red", "the last attempt failed"),
+    State.RUNNING: Sign("r", "bold black on cyan", "a run is at it"),
+    State.MISSING: Sign("?", "bold magenta", "not made, or not through to PostgreSQL"),
 }
 _HOURS_OF_DAY: Final = range(24)
 
@@ -87,7 +93,7 @@ def in_markdown(states: pl.DataFrame) -> str:
         lines = [head, ["---"] * len(head)]
         for day in sorted({day for day, of_class in cells if of_class == asset_class}, reverse=True):
             of_day = cells[day, asset_class]
-            signs = [SIGNS[of_day[hour]].emoji if hour in of_day else "" for hour in _HOURS_OF_DAY]
+            signs = [SIGNS[of_day[hour]].markdown if hour in of_day else "" for hour in _HOURS_OF_DAY]
             lines.append([f"{day:%Y-%m-%d\u00a0%a}", *signs])
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
     return "\n\n".join(parts)
@@ -128,4 +134,4 @@ def _markdown_legend(counted: dict[State, int]) -> str:
 def _entries(counted: dict[State, int]) -> Iterator[str]:
     for state, sign in SIGNS.items():
         if counted[state] or state is not State.RUNNING:
-            yield f"{sign.emoji} **{state}** {counted[state]:,}"
+            yield f"{sign.markdown} {state}: {counted[state]:,}"

@@ -182,5 +182,5 @@ def test_in_markdown_a_day_is_a_row_of_24_hours(one_of_each):
     row = next(line for line in drawn.splitlines() if "2023-01-03" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert len(cells) == 25
-    assert cells[1:8] == ["✅", "▫️", "🕳️", "🟠", "❌", "⏳", "❔"]
+    assert cells[1:8] == ["■", "·", "**g**", "**P**", "**F**", "**r**", "**?**"]
     assert set(cells[8:]) == {""}
