@@ -47,6 +47,8 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "replay": "fin_lake.local.replay.commands:replay",
     "query": "fin_lake.operations.query_command:query",
     "as-of": "fin_lake.operations.as_of_command:as_of_command",
+    "hours": "fin_lake.operations.hours_command:hours",
+    "backfill": "fin_lake.operations.backfill_command:backfill",
 }
 
 

@@ -14,6 +14,7 @@ import dagster as dg
 from fin_lake.analytics.project import PROJECT
 from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.checks import build_checks, build_freshness
+from fin_lake.assets.hours import HOURS, build_hours_asset
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
@@ -22,12 +23,13 @@ from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
 from fin_lake.automation.freshness import build_freshness_job, build_freshness_schedule
 from fin_lake.automation.notices import build_notices
-from fin_lake.automation.schedules import build_hourly_schedule
+from fin_lake.automation.schedules import build_calendar_schedule, build_hourly_schedule
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
 from fin_lake.lake.store import Lake
+from fin_lake.operations.dead_runs import marked_in_process_executor
 from fin_lake.portfolios.definitions import load_portfolios
 from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES, AssetClass
@@ -36,6 +38,7 @@ from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
 
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
+HOURS_JOB: Final = "hours"
 
 
 def build_definitions(
@@ -60,7 +63,7 @@ def build_definitions(
     """
     lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
     freshness = [build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES]
-    maintenance = dg.AssetSelection.assets(MAINTENANCE)
+    maintenance, hours = dg.AssetSelection.assets(MAINTENANCE), dg.AssetSelection.assets(HOURS)
     again = Retries(settings.step_retries, settings.step_retry_seconds)
     assets = automated(
         [
@@ -68,6 +71,7 @@ def build_definitions(
             build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
             *build_portfolio_assets(portfolios, settings),
             *build_analytics_assets(settings, dbt_project),
+            build_hours_asset(settings),
         ]
     )
     return dg.Definitions(
@@ -76,7 +80,10 @@ def build_definitions(
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all() - maintenance - dg.AssetSelection.checks(*freshness),
+                selection=dg.AssetSelection.all()
+                - maintenance
+                - hours
+                - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
             dg.define_asset_job(
@@ -85,8 +92,13 @@ def build_definitions(
                 description="Compact the models' tables on Athena",
             ),
             build_freshness_job(freshness),
+            dg.define_asset_job(HOURS_JOB, selection=hours, description="Show the calendar of hours"),
         ],
-        schedules=[build_hourly_schedule(settings, EXTRACT_JOB), build_freshness_schedule(settings)],
+        schedules=[
+            build_hourly_schedule(settings, EXTRACT_JOB),
+            build_freshness_schedule(settings),
+            build_calendar_schedule(HOURS_JOB),
+        ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={
             "s3_raw": S3RawIOManager(lake, retries=again),
@@ -95,7 +107,7 @@ def build_definitions(
             **(resources or {}),
         },
         # an hour's steps are short: a process for each would cost five seconds a step
-        executor=dg.in_process_executor,
+        executor=marked_in_process_executor,
         loggers=loggers,
     )
 

@@ -42,6 +42,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
         group_name="raw",
         kinds={"s3", "json"},
         io_manager_key="s3_raw",
+        pool=f"{asset_class.removesuffix('s')}_sources",  # one at a time: each process keeps pace for itself
         check_specs=[
             dg.AssetCheckSpec(
                 SERVED_CHECK, asset=key, description="At least one source answered for every symbol"

@@ -1,4 +1,4 @@
-"""The hourly schedule: which hours a tick fetches."""
+"""The schedules by the hour: which hours a tick fetches, and when the calendar of hours is drawn."""
 
 import datetime as dt
 from typing import Final
@@ -42,6 +42,17 @@ def build_hourly_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition
         )
 
     return hourly
+
+
+def build_calendar_schedule(job: str) -> dg.ScheduleDefinition:
+    """Return the schedule that draws the calendar of hours, when the hour's run has ended."""
+    return dg.ScheduleDefinition(
+        name="calendar",
+        job_name=job,
+        cron_schedule="20 * * * *",
+        execution_timezone="UTC",
+        description="Draws the calendar of hours: done, empty on purpose, missing, failed",
+    )
 
 
 def hours_of_tick(settings: Settings, latest: dt.datetime, newest: dt.datetime | None) -> HourRange:

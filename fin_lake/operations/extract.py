@@ -19,6 +19,7 @@ import dagster as dg
 from fin_lake.analytics.project import load_manifest, models
 from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
+from fin_lake.operations.dead_runs import process_tags, report_dead_runs
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
@@ -148,10 +149,11 @@ def extract(
     checks = {key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key in selection}
     wanted = job.get_subset(asset_selection=selection, asset_check_selection=checks)
     report = ExtractReport(hours)
+    report_dead_runs(instance)
     for part in hours.by_month():
         result = wanted.execute_in_process(
             instance=instance,
-            tags={_RANGE_START: part.first_key, _RANGE_END: part.last_key},
+            tags={_RANGE_START: part.first_key, _RANGE_END: part.last_key, **process_tags()},
             run_config={"loggers": {"progress": {}}},
             raise_on_error=False,
         )
@@ -185,7 +187,7 @@ def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
         elif event.is_step_failure and event.step_key not in stopped:
             error = event.step_failure_data.error
             step = str(event.step_key).replace("__", "/")
-            report.failures.append(f"{step}: {_cause(error)}")
+            report.failures.append(f"{step}: {cause(error)}")
     for evaluation in result.get_asset_check_evaluations():
         _add_check(report, evaluation)
 
@@ -248,7 +250,7 @@ def _texts(value: Any) -> list[str]:
     return list(value.value) if value is not None else []
 
 
-def _cause(error: Any) -> str:
+def cause(error: Any) -> str:
     """Return the innermost error's own words, without Dagster's frame around them."""
     while error is not None and error.cause is not None:
         error = error.cause

@@ -12,7 +12,9 @@ from fin_lake.cli import cli
 FIN_LAKE = Path(sys.executable).with_name("fin-lake")
 
 
-@pytest.mark.parametrize("command", ["extract", "up", "down", "status", "env", "replay", "query", "as-of"])
+@pytest.mark.parametrize(
+    "command", ["extract", "up", "down", "status", "env", "replay", "query", "as-of", "hours", "backfill"]
+)
 def test_every_command_has_help_with_an_example(command):
     shown = CliRunner().invoke(cli, [command, "--help"])
     assert shown.exit_code == 0
