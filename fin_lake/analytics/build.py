@@ -16,11 +16,11 @@ from dagster_dbt.asset_utils import (
 )
 
 from fin_lake.analytics.events import DagsterEvent, EventTranslation
-from fin_lake.analytics.lock import tables_to_itself
 from fin_lake.analytics.project import Manifest
 from fin_lake.analytics.runner import run_dbt
 from fin_lake.analytics.tables import LakeTables
 from fin_lake.settings import Settings
+from fin_lake.warehouse.locks import tables_to_itself
 
 _EVERYTHING: Final = "fqn:*"
 
