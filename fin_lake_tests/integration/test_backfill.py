@@ -137,7 +137,7 @@ def test_a_chunk_that_fails_does_not_stop_the_others_and_is_taken_up_again_alone
     # the sources are asked by one run at a time: both faults are the first run's
     lab.fault("alpha_vantage", "server_error")
     lab.fault("yahoo", "server_error")
-    both = ("--select", "+market/stocks", "--select", "+market/crypto")
+    both = ("--select", '+key:"market/stocks"', "--select", '+key:"market/crypto"')
     status, report = lab.backfill(*both)
     assert status == 1
     assert report["status"] == "COMPLETED_FAILED"
