@@ -42,15 +42,20 @@ def _stack() -> ModuleType:
 
 @click.command()
 @click.option("--new-ports", is_flag=True, help="Choose other ports for the services that do not run.")
-def up(*, new_ports: bool) -> None:
+@click.option("--live", is_flag=True, help="Lay the recorded weeks onto the present ones.")
+def up(*, new_ports: bool, live: bool) -> None:
     """Start PostgreSQL, S3, Athena and the recorded market on this machine, or what of it does not run.
 
     Data and ports are kept in .fin_lake/ (FIN_LAKE_HOME chooses another place).
 
+    Time stands still at the recording's end. With --live, in a home of its own, it does not: whole recorded
+    weeks are laid onto the present ones at the exchange's time of day, so that schedule, sensors and
+    freshness can be watched working. The home stays live.
+
     \b
     Examples:
       fin-lake up
-      FIN_LAKE_HOME=/var/tmp/other fin-lake up
+      FIN_LAKE_HOME=.fin_lake/live fin-lake up --live
     """  # noqa: D301
     stack = _stack()
     settings = load_settings()
@@ -59,6 +64,10 @@ def up(*, new_ports: bool) -> None:
             f"`fin-lake up` starts the local stack, but FIN_LAKE_PROFILE is {settings.profile}",
             "set FIN_LAKE_PROFILE=local, or go on without `up`",
         )
+    if live:
+        from fin_lake.local.market import make_live  # noqa: PLC0415
+
+        make_live(settings.home.resolve())
     console = Console()
     with console.status("starting") as spinner:
         current = stack.start(settings, lambda text: spinner.update(escape(text)), new_ports=new_ports)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fin_lake.local.processes import LOOPBACK, python, service_environment
 from fin_lake.local.service import Launch, Service, http_call
+from fin_lake.local.state import StackError, StackState
 
 if TYPE_CHECKING:
     from fin_lake.local.replay.recording import Recording
 
+LIVE: Final = "live-market"
+"""The file that tells a home with a live market."""
 API_KEY: Final = "premium-replay"
 """A key that the replay serves as a paying customer's."""
 
@@ -35,8 +38,9 @@ class MarketReplay(Service):
 
     def launch(self, port: int) -> Launch:
         """Return how to start it on a port."""
+        live = ["--live"] if is_live(self.home) else []
         return Launch(
-            argv=[*python("fin_lake.local.replay"), "--home", str(self.home), "--port", str(port)],
+            argv=[*python("fin_lake.local.replay"), "--home", str(self.home), "--port", str(port), *live],
             env=service_environment(),
             cwd=self.home,
         )
@@ -46,8 +50,10 @@ class MarketReplay(Service):
         return bool(self.playing(port))
 
     def is_current(self, port: int) -> bool:
-        """Return whether it plays the recording that is active now."""
-        return bool(self.playing(port).get("recording") == active_recording(self.home).name)
+        """Return whether it plays the recording that is active now, in the home's own way."""
+        playing = self.playing(port)
+        is_same = playing.get("recording") == active_recording(self.home).name
+        return is_same and playing.get("live") == is_live(self.home)
 
     def playing(self, port: int) -> dict[str, Any]:
         """Return what it says of the recording it plays; nothing if it does not answer."""
@@ -60,10 +66,10 @@ class MarketReplay(Service):
             return {}  # another server's answer
 
     def environment(self, port: int) -> dict[str, str]:
-        """Return the settings with which fin_lake asks it, at the recording's own time."""
+        """Return the settings with which fin_lake asks it, at the recording's own time unless it is live."""
         playing, base = self.playing(port), f"http://{LOOPBACK}:{port}"
         return {
-            "FIN_LAKE_NOW": playing["now"],
+            **({} if playing["live"] else {"FIN_LAKE_NOW": playing["now"]}),
             "FIN_LAKE_START": playing["start"],
             "FIN_LAKE_STOCK_SYMBOLS": ",".join(playing["stock_symbols"]),
             "FIN_LAKE_CRYPTO_COINS": ",".join(f"{c}={s}" for c, s in playing["crypto_coins"].items()),
@@ -80,6 +86,30 @@ class MarketReplay(Service):
             "COINGECKO_REQUESTS_PER_MINUTE": "500",
             "COINGECKO_REQUESTS_PER_DAY": "0",
         }
+
+
+def is_live(home: Path) -> bool:
+    """Return whether the market under ``home`` is laid onto the present."""
+    return (home / LIVE).exists()
+
+
+def make_live(home: Path) -> None:
+    """Let the market under ``home`` be laid onto the present, from its next start on.
+
+    Raises
+    ------
+    StackError
+        The home holds hours of the recorded weeks, which would stand among the present ones.
+    """
+    if is_live(home):
+        return
+    if StackState.path(home).exists():
+        raise StackError(
+            f"{home} holds a market whose time stands still, and live hours would stand among its own",
+            "give the live one a home of its own: FIN_LAKE_HOME=.fin_lake/live fin-lake up --live",
+        )
+    home.mkdir(parents=True, exist_ok=True)
+    (home / LIVE).touch()
 
 
 def active_recording(home: Path) -> Recording:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from fin_lake.errors import FinLakeError
 from fin_lake.local.replay.limits import Plans
+from fin_lake.local.replay.live import LiveRecording, live_market
 from fin_lake.local.replay.market import Market
 from fin_lake.local.replay.recording import active_recording
 from fin_lake.local.replay.server import Replay
@@ -34,12 +36,18 @@ def main() -> None:
         action="store_true",
         help="refuse Alpha Vantage's intraday bars to free keys, as the real API does",
     )
+    parser.add_argument("--live", action="store_true", help="lay the recorded weeks onto the present ones")
     options = parser.parse_args()
+    market: Market | Callable[[], Market]
     try:
         recording = active_recording(options.home)
-        market = Market(recording, options.now or recording.now)
+        if options.live:
+            market = live_market(LiveRecording(recording.folder))
+        else:
+            market = Market(recording, options.now or recording.now)
+        now = market if isinstance(market, Market) else market()
         for symbol in recording.symbols:
-            market.recorded(symbol)  # what cannot be read is told now, not at the first request
+            now.recorded(symbol)  # what cannot be read is told now, not at the first request
     except FinLakeError as error:
         sys.exit(f"error: {error}")
     replay = Replay(market, Plans(alpha_vantage_intraday_is_premium=options.premium_intraday))

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from types import ModuleType
 from typing import Final
 
@@ -31,18 +32,23 @@ class Replay:
 
     Parameters
     ----------
-    market : Market
-        What there is to answer with.
+    market : Market or callable
+        What there is to answer with, or what tells it at each request.
     plans : Plans
         What each key may ask, and how often.
     """
 
-    def __init__(self, market: Market, plans: Plans | None = None) -> None:
-        self.market = market
+    def __init__(self, market: Market | Callable[[], Market], plans: Plans | None = None) -> None:
+        self._market = market
         self.plans = plans or Plans()
         self.limits = Limits()
         self.faults = Faults()
         self.requests: Counter[str] = Counter()
+
+    @property
+    def market(self) -> Market:
+        """What there is to answer with now."""
+        return self._market if isinstance(self._market, Market) else self._market()
 
     def application(self) -> web.Application:
         """Return the web application."""
@@ -59,6 +65,7 @@ class Replay:
         return web.json_response(
             {
                 "recording": recording.name,
+                "live": not isinstance(self._market, Market),
                 "now": self.market.now.isoformat(),
                 "start": recording.start.isoformat(),
                 "stock_symbols": recording.stock_symbols,
