@@ -114,7 +114,7 @@ def selected_tables(settings: Settings, selection: Sequence[str] = ()) -> list[d
         except dg.DagsterError as error:
             raise BackfillError(
                 f"{text!r} is not a selection of assets: {str(error).splitlines()[0]}",
-                'write it like market/stocks, group:raw or +key:"market/stocks", in Dagster\'s syntax',
+                'write it like market/stocks, group:raw or +key:"market/stocks" (Dagster\'s syntax)',
             ) from None
         if not chosen:
             raise BackfillError(

@@ -135,7 +135,7 @@ class LiveRecording(Recording):
         )
         closed = sorted(day for week in self.whole_weeks for day in _holidays(week))
         gaps = f"{', '.join(map(str, closed))} were holidays when recorded: gaps where none is now"
-        rest = [note for note in super().notes if "time stands still" not in note]
+        rest = [note for note in Recording(self.folder).notes if "time stands still" not in note]
         return [said, *([gaps] if closed and self.stock_symbols else []), *rest]
 
 
