@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from fin_lake.partitions import HourRange, hour_key, hour_of_object
 from fin_lake.settings import STACK_ENV, Settings
 from fin_lake.tables import RAW
 from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.ui import wait_for
 
 pytestmark = pytest.mark.stack
 FIN_LAKE = Path(sys.executable).with_name("fin-lake")
@@ -68,6 +69,7 @@ class Lab:
             "FIN_LAKE_STOCK_SYMBOLS": "AAPL",
             "FIN_LAKE_HOURS_PER_RUN": "2",
             "FIN_LAKE_HTTP_ATTEMPTS": "1",
+            "FIN_LAKE_STEP_RETRIES": "0",
             "FIN_LAKE_HTTP_TIMEOUT_SECONDS": "120",
         }
         return subprocess.Popen(
@@ -110,15 +112,6 @@ def lab(stack: Settings, tmp_path: Path) -> Iterator[Lab]:
 def instance(lab: Lab) -> Iterator[dg.DagsterInstance]:
     with open_instance(lab.settings) as opened:
         yield opened
-
-
-def wait_for(what: str, look: Callable[[], Any], seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)  # between two looks, not for something to happen
-    pytest.fail(f"{what}: not within {seconds} s")
 
 
 def states(lab: Lab, instance: dg.DagsterInstance, asset_class: str) -> list[str]:
