@@ -38,12 +38,13 @@ POOL = "stock_sources"
 
 
 class Lab:
-    """The stack's services with a bucket and a Dagster database of the test's own, and one symbol."""
+    """The stack's services with a bucket and databases of the test's own, and one symbol."""
 
     def __init__(self, stack: Settings, home: Path, name: str) -> None:
         base = stack.dagster_database().rpartition("/")[0]
         with psycopg.connect(stack.dagster_database(), autocommit=True) as connection:
             connection.execute(f"create database {name}")
+            connection.execute(f"create database {name}_market")
         client = boto3.client(
             "s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS
         )
@@ -54,6 +55,7 @@ class Lab:
                 "home": home,
                 "bucket": name.replace("_", "-"),
                 "dagster_database_url": SecretStr(f"{base}/{name}"),
+                "database_url": SecretStr(f"{base}/{name}_market"),
                 "stock_symbols": ("AAPL",),
                 "hours_per_run": 2,
             }
@@ -65,6 +67,7 @@ class Lab:
             **os.environ,
             "FIN_LAKE_HOME": str(self.settings.home),
             "FIN_LAKE_DAGSTER_DATABASE_URL": self.settings.dagster_database(),
+            "FIN_LAKE_DATABASE_URL": self.settings.database(),
             "AWS_S3_BUCKET_NAME": self.settings.bucket,
             "FIN_LAKE_STOCK_SYMBOLS": "AAPL",
             "FIN_LAKE_HOURS_PER_RUN": "2",

@@ -5,19 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fin_lake.local.environment import variables
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import Settings
 from fin_lake.warehouse.market import connect, ensure_schema
-from fin_lake_tests.browser.conftest import SCREENSHOTS
 from fin_lake_tests.ui import SELECTOR, Ui, wait_for
 
 pytestmark = pytest.mark.stack
@@ -25,6 +25,37 @@ HOUR = "2023-01-24-16:00"
 DAYS = "[2023-01-24-00:00...2023-01-26-23:00]"
 DROPPED = parse_hour("2023-01-30T19")  # among the hours that a sensor lists at every tick
 SENSORS = ("raw_objects", "rebuild")
+
+
+SCREENSHOTS = Path(os.environ.get("FIN_LAKE_SCREENSHOTS", "screenshots"))
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = (  # it looks for nothing outside of this machine, and runs as root too
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    assert found, f"no browser is installed: none of {', '.join(NAMES)}; try `apt-get install chromium`"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=list(OPTIONS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1900, "height": 1000})
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.close()
 
 
 def show(page: Page, name: str) -> None:
