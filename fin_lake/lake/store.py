@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import (
@@ -91,6 +92,19 @@ class Lake:
     def uri(self, key: str) -> str:
         """Return the object's address: ``s3://bucket/key``."""
         return f"s3://{self.bucket}/{key}"
+
+    def link(self, key: str) -> str:
+        """Return the address at which a browser finds the object: S3's console, or the endpoint's own.
+
+        It holds no signature: who opens it needs leave to read, unless the endpoint asks for none.
+        """
+        if self.endpoint:
+            return f"{self.endpoint.rstrip('/')}/{self.bucket}/{quote(key, safe='/=')}"
+        region = self._settings.aws_region
+        return (
+            f"https://{region}.console.aws.amazon.com/s3/object/{self.bucket}"
+            f"?region={region}&prefix={quote(key, safe='')}"
+        )
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole: a reader sees what was there before, or all of this."""
