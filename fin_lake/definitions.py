@@ -15,6 +15,7 @@ from fin_lake.analytics.project import PROJECT
 from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.checks import build_checks, build_freshness
 from fin_lake.assets.market import build_market_asset
+from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
@@ -30,6 +31,7 @@ from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
 
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
+REPORT_JOB: Final = "market_report"
 
 
 def build_definitions(
@@ -54,25 +56,33 @@ def build_definitions(
     """
     lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
     freshness = [build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES]
-    maintenance = dg.AssetSelection.assets(MAINTENANCE)
+    checks = [*build_checks(settings, tuple(portfolios)), *freshness]
+    assets = [
+        *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
+        build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
+        *build_portfolio_assets(portfolios, settings),
+        *build_analytics_assets(settings, dbt_project),
+    ]
+    checked = [key for one in (*assets, *checks) for key in one.check_keys]
+    maintenance, report = dg.AssetSelection.assets(MAINTENANCE), dg.AssetSelection.assets(MARKET_REPORT)
     return dg.Definitions(
-        assets=[
-            *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
-            build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
-            *build_portfolio_assets(portfolios, settings),
-            *build_analytics_assets(settings, dbt_project),
-        ],
-        asset_checks=[*build_checks(settings, tuple(portfolios)), *freshness],
+        assets=[*assets, build_market_report(settings, checked)],
+        asset_checks=checks,
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all() - maintenance - dg.AssetSelection.checks(*freshness),
+                selection=dg.AssetSelection.all() - maintenance - report - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
             dg.define_asset_job(
                 MAINTENANCE_JOB,
                 selection=maintenance,
                 description="Compact the models' tables on Athena",
+            ),
+            dg.define_asset_job(
+                REPORT_JOB,
+                selection=report,
+                description="Write the page that shows the last weeks of the market",
             ),
         ],
         resources={

@@ -28,6 +28,8 @@ from obstore.store import S3Store
 from fin_lake.errors import FinLakeError
 
 if TYPE_CHECKING:
+    from obstore import Attributes
+
     from fin_lake.settings import Settings
 
 CONCURRENCY: Final = 16
@@ -106,10 +108,14 @@ class Lake:
             f"?region={region}&prefix={quote(key, safe='')}"
         )
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object whole: a reader sees what was there before, or all of this."""
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        """Write an object whole: a reader sees what was there before, or all of this.
+
+        A browser shows an object whose ``content_type`` it knows, and saves any other.
+        """
+        attributes: Attributes | None = {"Content-Type": content_type} if content_type else None
         with self._explained(key):
-            obstore.put(self._store, key, data, use_multipart=False)
+            obstore.put(self._store, key, data, attributes=attributes, use_multipart=False)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object only if there is none of that key; return whether it was written."""
