@@ -16,6 +16,7 @@ from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.checks import build_checks, build_freshness
 from fin_lake.assets.hours import HOURS, build_hours_asset
 from fin_lake.assets.market import build_market_asset
+from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
@@ -23,7 +24,11 @@ from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
 from fin_lake.automation.freshness import build_freshness_job, build_freshness_schedule
 from fin_lake.automation.notices import build_notices
-from fin_lake.automation.schedules import build_calendar_schedule, build_hourly_schedule
+from fin_lake.automation.schedules import (
+    build_calendar_schedule,
+    build_hourly_schedule,
+    build_report_schedule,
+)
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
@@ -39,6 +44,7 @@ from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
 HOURS_JOB: Final = "hours"
+REPORT_JOB: Final = "market_report"
 
 
 def build_definitions(
@@ -63,26 +69,30 @@ def build_definitions(
     """
     lake, portfolios = Lake(settings), load_portfolios(settings.portfolios_file)
     freshness = [build_freshness(asset_class, settings) for asset_class in ASSET_CLASSES]
-    maintenance, hours = dg.AssetSelection.assets(MAINTENANCE), dg.AssetSelection.assets(HOURS)
     again = Retries(settings.step_retries, settings.step_retry_seconds)
+    checks = [*build_checks(settings, tuple(portfolios)), *freshness]
     assets = automated(
         [
             *(asset for asset_class in ASSET_CLASSES for asset in _of_class(asset_class, settings)),
             build_market_asset(dg.AssetKey(["processed", "corporate_actions"]), CORPORATE_ACTIONS, settings),
             *build_portfolio_assets(portfolios, settings),
             *build_analytics_assets(settings, dbt_project),
-            build_hours_asset(settings),
         ]
     )
+    checked = [key for one in (*assets, *checks) for key in one.check_keys]
+    maintenance, hours, report = (
+        dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT)
+    )
     return dg.Definitions(
-        assets=assets,
-        asset_checks=[*build_checks(settings, tuple(portfolios)), *freshness],
+        assets=[*assets, build_hours_asset(settings), build_market_report(settings, checked)],
+        asset_checks=checks,
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
                 selection=dg.AssetSelection.all()
                 - maintenance
                 - hours
+                - report
                 - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
@@ -93,11 +103,17 @@ def build_definitions(
             ),
             build_freshness_job(freshness),
             dg.define_asset_job(HOURS_JOB, selection=hours, description="Show the calendar of hours"),
+            dg.define_asset_job(
+                REPORT_JOB,
+                selection=report,
+                description="Write the page that shows the last weeks of the market",
+            ),
         ],
         schedules=[
             build_hourly_schedule(settings, EXTRACT_JOB),
             build_freshness_schedule(settings),
             build_calendar_schedule(HOURS_JOB),
+            build_report_schedule(REPORT_JOB),
         ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -25,6 +26,7 @@ from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourError, floor_hour, parse_hour
 
 STACK_ENV: Final = "stack.env"
+_OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
 
 
@@ -53,6 +55,8 @@ class Settings(BaseSettings):
     )
     stock_interval: StockInterval = Field("30min", validation_alias="FIN_LAKE_STOCK_INTERVAL")
     portfolios_file: Path | None = Field(None, validation_alias="FIN_LAKE_PORTFOLIOS")
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(("team:data",), validation_alias="FIN_LAKE_OWNERS")
+    report_days: int = Field(28, ge=1, le=366, validation_alias="FIN_LAKE_REPORT_DAYS")
     hours_per_run: int = Field(168, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
     schedule_minute: int = Field(5, ge=0, le=59, validation_alias="FIN_LAKE_SCHEDULE_MINUTE")
     reread_hours: int = Field(3, ge=0, le=168, validation_alias="FIN_LAKE_REREAD_HOURS")
@@ -126,12 +130,20 @@ class Settings(BaseSettings):
         except HourError as error:
             raise ValueError(error.what) from error
 
-    @field_validator("stock_symbols", mode="before")
+    @field_validator("stock_symbols", "owners", mode="before")
     @classmethod
     def _split_symbols(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         return value
+
+    @field_validator("owners", mode="after")
+    @classmethod
+    def _owners_are_people_or_teams(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if not _OWNER.fullmatch(owner):
+                raise ValueError(f"{owner!r} is neither an e-mail address nor team:NAME")
+        return owners
 
     @field_validator("crypto_coins", mode="before")
     @classmethod

@@ -80,6 +80,7 @@ def _build_maintenance(
         description="Compacts the models' Iceberg tables and removes old snapshots (OPTIMIZE and VACUUM)",
         group_name="analytics",
         kinds={"athena", "iceberg"},
+        owners=list(settings.owners),
     )
     def maintenance(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         from fin_lake.analytics.maintenance import iceberg_tables, maintain  # noqa: PLC0415 - imports boto3

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
-from fin_lake.partitions import HourRange, hour_key, hourly_partitions, stock_session_hours
+from fin_lake.partitions import HOUR, HourRange, hour_key, hourly_partitions, stock_session_hours
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
+
+BEFORE_A_CHART: Final = dt.timedelta(days=5)
+"""How far before a run's hours its chart begins, where what lies before is at hand anyway."""
 
 
 class HourState(StrEnum):
@@ -74,6 +78,17 @@ def state_of(rows: int, *, is_open: bool, unserved: bool = False) -> HourState:
     if rows:
         return HourState.STORED
     return HourState.GAP if is_open else HourState.MARKET_CLOSED
+
+
+def add_chart(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, hours: HourRange, chart: bytes | None
+) -> None:
+    """Attach the chart of a run's hours to the last of them: one a run, so that the event log stays small."""
+    if chart is None:
+        return
+    address = "data:image/svg+xml;base64," + base64.b64encode(chart).decode()
+    shown = dg.MetadataValue.md(f"![{hours}]({address})")
+    add_hour_metadata(context, key, {hours.end - HOUR: {"chart": shown}})
 
 
 def add_hour_metadata(

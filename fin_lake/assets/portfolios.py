@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 import polars as pl
 
-from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
+from fin_lake.assets.catalog import entry
+from fin_lake.assets.hourly import BEFORE_A_CHART, add_chart, partitions_of, ranges_of_hours, run_hours
 from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HourRange
 from fin_lake.portfolios.definitions import Portfolio
 from fin_lake.portfolios.splits import value_as_traded
+from fin_lake.reports.charts import chart_of_portfolios
 from fin_lake.retries import Retries
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
@@ -35,6 +37,7 @@ def build_portfolio_assets(
                 description=table.description,
                 group_name="portfolios",
                 kinds={"s3", "parquet"},
+                **entry(dg.AssetKey(["portfolios", name]), settings),
                 io_manager_key="s3_processed",
             )
             for name, table in PORTFOLIOS.items()
@@ -44,6 +47,7 @@ def build_portfolio_assets(
     )
     def value_portfolios(context: dg.AssetExecutionContext) -> Iterator[dg.Output[pl.DataFrame]]:
         hours = run_hours(context)
+        shown = HourRange(hours.start - BEFORE_A_CHART, hours.end)
         valuations, holdings = [PORTFOLIOS["valuations"].empty()], [PORTFOLIOS["holdings"].empty()]
         again = Retries(settings.step_retries, settings.step_retry_seconds)
         with again.after(context.retry_number), connect(settings.database()) as connection:
@@ -54,11 +58,13 @@ def build_portfolio_assets(
                 path = HourRange(portfolio.start, hours.end)
                 symbols = {*portfolio.symbols, portfolio.benchmark}
                 prices = read_hourly_closes(connection, symbols, path)
-                valued = value_as_traded(portfolio, prices, read_splits(connection, path), hours)
+                valued = value_as_traded(portfolio, prices, read_splits(connection, path), shown)
                 valuations.append(valued.valuations)
                 holdings.append(valued.holdings)
-        yield dg.Output(pl.concat(valuations), output_name="valuations")
-        yield dg.Output(pl.concat(holdings), output_name="holdings")
+        charted, of_hours = pl.concat(valuations), pl.col("timestamp") >= hours.start
+        add_chart(context, dg.AssetKey(["portfolios", "valuations"]), hours, chart_of_portfolios(charted))
+        yield dg.Output(charted.filter(of_hours), output_name="valuations")
+        yield dg.Output(pl.concat(holdings).filter(of_hours), output_name="holdings")
 
     return [
         value_portfolios,

@@ -6,7 +6,9 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from fin_lake.assets.catalog import entry
 from fin_lake.assets.hourly import (
+    add_chart,
     add_hour_metadata,
     open_hours,
     partitions_of,
@@ -17,6 +19,7 @@ from fin_lake.assets.hourly import (
 from fin_lake.checks import laws
 from fin_lake.checks.results import BLOCKING, BrokenLawError, result, sentence, spec
 from fin_lake.partitions import HourRange
+from fin_lake.reports.charts import chart_of_bars
 from fin_lake.schema import AssetClass, Table
 from fin_lake.settings import Settings
 from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE
@@ -32,11 +35,11 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
     symbols = settings.stock_symbols if asset_class == "stocks" else tuple(settings.crypto_coins.values())
     actions_key = dg.AssetKey(["processed", "corporate_actions"])
     outs = {
-        "bars": _out(bars_key, PROCESSED[asset_class]),
-        "quarantined": _out(dg.AssetKey(["quarantine", asset_class]), QUARANTINE[asset_class]),
+        "bars": _out(bars_key, PROCESSED[asset_class], settings),
+        "quarantined": _out(dg.AssetKey(["quarantine", asset_class]), QUARANTINE[asset_class], settings),
     }
     if asset_class == "stocks":
-        outs["actions"] = _out(actions_key, CORPORATE_ACTIONS)
+        outs["actions"] = _out(actions_key, CORPORATE_ACTIONS, settings)
 
     @dg.multi_asset(
         name=f"clean_{asset_class}",
@@ -70,6 +73,7 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
             state = state_of(books.get("processed", 0), is_open=hour in is_open)
             metadata[hour] = {"state": state.value, **books}
         add_hour_metadata(context, bars_key, metadata)
+        add_chart(context, bars_key, hours, chart_of_bars(cleaned.bars))
         yield dg.Output(cleaned.bars, output_name="bars")
         if asset_class == "stocks":
             broken = broken_actions(raw, hours)
@@ -96,11 +100,12 @@ def _findings(
     yield "cross_source", laws.cross_source(counts, CROSS_SOURCE_TOLERANCE)
 
 
-def _out(key: dg.AssetKey, table: Table) -> dg.AssetOut:
+def _out(key: dg.AssetKey, table: Table, settings: Settings) -> dg.AssetOut:
     return dg.AssetOut(
         key=key,
         description=table.description,
         group_name="processed",
         kinds={"s3", "parquet"},
+        **entry(key, settings),
         io_manager_key="s3_processed",
     )

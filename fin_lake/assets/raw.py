@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from fin_lake.assets.catalog import entry
 from fin_lake.assets.hourly import (
     HourState,
     add_hour_metadata,
@@ -41,6 +42,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
         description=table.description,
         group_name="raw",
         kinds={"s3", "json"},
+        **entry(key, settings),
         io_manager_key="s3_raw",
         pool=f"{asset_class.removesuffix('s')}_sources",  # one at a time: each process keeps pace for itself
         check_specs=[

@@ -3,9 +3,11 @@
 import dagster as dg
 import polars as pl
 
-from fin_lake.assets.hourly import partitions_of, ranges_of_hours, run_hours
+from fin_lake.assets.catalog import entry
+from fin_lake.assets.hourly import BEFORE_A_CHART, add_chart, partitions_of, ranges_of_hours, run_hours
 from fin_lake.assets.market import build_market_asset
 from fin_lake.partitions import HOUR
+from fin_lake.reports.charts import chart_of_indicators
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 from fin_lake.tables import TECHNICAL_ANALYSIS
@@ -32,6 +34,7 @@ def build_technical_analysis_assets(asset_class: AssetClass, settings: Settings)
         description=TECHNICAL_ANALYSIS[asset_class].description,
         group_name="technical_analysis",
         kinds={"s3", "parquet"},
+        **entry(key, settings),
         io_manager_key="s3_processed",
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
@@ -39,6 +42,8 @@ def build_technical_analysis_assets(asset_class: AssetClass, settings: Settings)
     def technical_analysis(context: dg.AssetExecutionContext, bars: pl.DataFrame) -> pl.DataFrame:
         hours = run_hours(context)
         made = indicators(hourly_bars(bars), asset_class)
-        return made.filter(pl.col("timestamp").is_between(hours.start, hours.end, closed="left"))
+        until, since = pl.col("timestamp") < hours.end, hours.start - BEFORE_A_CHART
+        add_chart(context, key, hours, chart_of_indicators(made.filter(until, pl.col("timestamp") >= since)))
+        return made.filter(until, pl.col("timestamp") >= hours.start)
 
     return [technical_analysis, build_market_asset(key, TECHNICAL_ANALYSIS[asset_class], settings)]

@@ -55,6 +55,17 @@ def build_calendar_schedule(job: str) -> dg.ScheduleDefinition:
     )
 
 
+def build_report_schedule(job: str) -> dg.ScheduleDefinition:
+    """Return the schedule that writes the market report, when the hour's run has ended."""
+    return dg.ScheduleDefinition(
+        name="market_report",
+        job_name=job,
+        cron_schedule="25 * * * *",
+        execution_timezone="UTC",
+        description="Writes the page that shows the last weeks of the market",
+    )
+
+
 def hours_of_tick(settings: Settings, latest: dt.datetime, newest: dt.datetime | None) -> HourRange:
     """Return the hours that a tick fetches.
 

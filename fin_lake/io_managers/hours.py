@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import dagster as dg
@@ -21,6 +22,11 @@ from fin_lake.tables import TABLES_BY_ASSET
 
 PREVIEW_ROWS: Final = 5
 NO_RETRIES: Final = Retries(most=0)
+_WIDE: Final = 12
+"""Columns above which a preview is turned."""
+_LONG: Final = 120
+"""Characters of a text that a preview shows."""
+_MARKDOWN: Final = re.compile(r"[\\`*\[\]<|]")
 Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
 
 
@@ -150,14 +156,14 @@ def as_asked(rows: pl.DataFrame, context: dg.InputContext) -> Frame:
 def add_hour_metadata(
     context: dg.OutputContext,
     metadata: Mapping[dt.datetime, Mapping[str, Any]],
-    everywhere: Mapping[str, Any],
+    everywhere: Mapping[str, Any] | None = None,
 ) -> None:
     """Attach metadata to each hour's materialization.
 
     In a run of many hours each hour's record gets its own numbers. Where there is no step (an IO
     manager tried alone) the sums stand on the output.
     """
-    context.add_output_metadata(dict(everywhere))
+    context.add_output_metadata(dict(everywhere or {}))
     try:
         step = context.step_context
     except dg.DagsterInvariantViolationError:
@@ -169,29 +175,46 @@ def add_hour_metadata(
 
 
 def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame) -> dict[str, Any]:
-    """Return what an hour's materialization says of its objects: rows, bytes, addresses, a preview."""
+    """Return what an hour's materialization says of its objects: rows, bytes, addresses, links, a preview."""
     return {
         "dagster/partition_row_count": stored.rows,
         "bytes": stored.size,
         "objects": [lake.uri(key) for key in stored.keys],
         **({"etags": list(stored.etags)} if stored.etags else {}),
+        **{label: dg.MetadataValue.url(lake.link(key)) for label, key in _labelled(stored.keys)},
         "preview": preview(rows),
     }
 
 
+def _labelled(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each object with a label: its format where that tells them apart, else its number."""
+    kinds = [key.removesuffix(".gz").rpartition(".")[2] for key in keys]
+    for number, (key, kind) in enumerate(zip(keys, kinds, strict=True), start=1):
+        yield f"open {kind}" if kinds.count(kind) == 1 else f"open {kind} {number}", key
+
+
 def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """Return the first rows as a Markdown table for the UI."""
+    """Return the first rows as a Markdown table; one with many columns is turned, a column a line.
+
+    The UI shows a table of under a thousand characters at once, and a longer one when it is asked to.
+    """
     shown = rows.head(PREVIEW_ROWS)
     if shown.is_empty():
         return dg.MetadataValue.md("*no rows*")
-    times = [name for name, kind in shown.schema.items() if kind == pl.Datetime]
-    text = shown.with_columns(pl.col(times).dt.strftime("%Y-%m-%d %H:%M:%S")).select(
-        pl.all().cast(pl.String).fill_null("").str.replace_all("|", "\\|", literal=True)
-    )
-    lines = [shown.columns, ["---"] * shown.width, *text.rows()]
-    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    lines = [shown.columns, *([_cell(value) for value in row] for row in shown.iter_rows())]
+    ruler = ["---:" if kind.is_numeric() else "---" for kind in shown.dtypes]
+    if shown.width > _WIDE:
+        lines, ruler = [list(line) for line in zip(*lines, strict=True)], ["---"] * len(lines)
+    head, *body = lines
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in [head, ruler, *body]))
 
 
-def column_schema(table: Table) -> dict[str, dg.TableSchemaMetadataValue]:
-    """Return the metadata entry from which the UI shows a table's columns."""
-    return {"dagster/column_schema": dg.MetadataValue.table_schema(table.dagster_schema())}
+def _cell(value: object) -> str:
+    """Return a value as Markdown shows it as it is: text of a source must not become a link or an image."""
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    text = "" if value is None else str(value)
+    text = text if len(text) <= _LONG else text[:_LONG] + "…"
+    return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " "))

@@ -13,7 +13,6 @@ from fin_lake.io_managers.hours import (
     add_hour_metadata,
     as_asked,
     by_hour,
-    column_schema,
     fitting,
     hours_of,
     preview,
@@ -57,7 +56,7 @@ class PostgresIOManager(HourlyIOManager):
             for hour, part in stored.items()
         }
         everywhere = {"dagster/table_name": name, "dagster/relation_identifier": name}
-        add_hour_metadata(context, metadata, {**column_schema(table), **everywhere})
+        add_hour_metadata(context, metadata, everywhere)
 
     def load(self, context: dg.InputContext) -> Frame:
         """Return the rows of the hours, as polars, pandas or Arrow by the parameter's annotation."""

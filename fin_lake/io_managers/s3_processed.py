@@ -13,7 +13,6 @@ from fin_lake.io_managers.hours import (
     add_hour_metadata,
     as_asked,
     by_hour,
-    column_schema,
     fitting,
     hours_of,
     object_metadata,
@@ -59,7 +58,7 @@ class S3ProcessedIOManager(HourlyIOManager):
             hour: object_metadata(self._lake, stored, rows.get(hour, table.empty()))
             for hour, stored in written.items()
         }
-        add_hour_metadata(context, metadata, column_schema(table))
+        add_hour_metadata(context, metadata)
 
     def load(self, context: dg.InputContext) -> Frame:
         """Return the rows of the hours, as polars, pandas or Arrow by the parameter's annotation."""

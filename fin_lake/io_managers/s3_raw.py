@@ -12,7 +12,6 @@ from fin_lake.io_managers.hours import (
     HourlyIOManager,
     add_hour_metadata,
     by_hour,
-    column_schema,
     hours_of,
     object_metadata,
 )
@@ -47,7 +46,7 @@ class S3RawIOManager(HourlyIOManager):
             for hour, stored in written.items()
             if hour in hours
         }
-        add_hour_metadata(context, metadata, column_schema(table))
+        add_hour_metadata(context, metadata)
 
     def load(self, context: dg.InputContext) -> pl.DataFrame:
         """Return the records of every attempt at the hours, with the place where each lies."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import (
@@ -27,7 +28,7 @@ from obstore.store import S3Store
 from fin_lake.errors import FinLakeError
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import Attributes, ObjectMeta
 
     from fin_lake.settings import Settings
 
@@ -102,10 +103,27 @@ class Lake:
         """Return the object's address: ``s3://bucket/key``."""
         return f"s3://{self.bucket}/{key}"
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object whole: a reader sees what was there before, or all of this."""
+    def link(self, key: str) -> str:
+        """Return the address at which a browser finds the object: S3's console, or the endpoint's own.
+
+        It holds no signature: who opens it needs leave to read, unless the endpoint asks for none.
+        """
+        if self.endpoint:
+            return f"{self.endpoint.rstrip('/')}/{self.bucket}/{quote(key, safe='/=')}"
+        region = self._settings.aws_region
+        return (
+            f"https://{region}.console.aws.amazon.com/s3/object/{self.bucket}"
+            f"?region={region}&prefix={quote(key, safe='')}"
+        )
+
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        """Write an object whole: a reader sees what was there before, or all of this.
+
+        A browser shows an object whose ``content_type`` it knows, and saves any other.
+        """
+        attributes: Attributes | None = {"Content-Type": content_type} if content_type else None
         with self._explained(key):
-            obstore.put(self._store, key, data, use_multipart=False)
+            obstore.put(self._store, key, data, attributes=attributes, use_multipart=False)
 
     def put_new(self, key: str, data: bytes) -> str | None:
         """Write an object only if there is none of that key; return its ETag, or None if it was taken."""
