@@ -10,6 +10,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from fin_lake.assets.analytics import MAINTENANCE
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
+from fin_lake.assets.market_report import MARKET_REPORT
 from fin_lake.definitions import build_definitions
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
@@ -28,7 +29,7 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    return [key for key in assets.get_all_asset_keys() if key not in (MAINTENANCE, HOURS)]
+    return [key for key in assets.get_all_asset_keys() if key not in (MAINTENANCE, HOURS, MARKET_REPORT)]
 
 
 def test_partitions_are_the_closed_hours_of_the_recording(definitions: dg.Definitions):
