@@ -71,7 +71,10 @@ def build_definitions(
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all() - maintenance - report - dg.AssetSelection.checks(*freshness),
+                selection=dg.AssetSelection.all()
+                - maintenance
+                - report
+                - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
             dg.define_asset_job(

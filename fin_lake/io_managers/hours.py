@@ -19,7 +19,7 @@ from fin_lake.schema import Table
 from fin_lake.tables import TABLES_BY_ASSET
 
 PREVIEW_ROWS: Final = 5
-_WIDE: Final = 12
+_WIDE: Final = 7
 """Columns above which a preview is turned."""
 _LONG: Final = 120
 """Characters of a text that a preview shows."""
@@ -179,7 +179,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.8g}"
     if isinstance(value, dt.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
     text = "" if value is None else str(value)
     text = text if len(text) <= _LONG else text[:_LONG] + "…"
     return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " "))

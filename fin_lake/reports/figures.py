@@ -57,9 +57,9 @@ def prices(rows: pl.DataFrame) -> Spec:
     band = base.mark_area(color=_GREY, opacity=0.18).encode(
         y=alt.Y("bollinger_lower:Q", scale=_NO_ZERO), y2="bollinger_upper:Q"
     )
-    overlays = base.transform_fold([name for name, _ in _OVERLAYS.values()], as_=["which", "value"]).mark_line(
-        strokeWidth=1.3
-    )
+    overlays = base.transform_fold(
+        [name for name, _ in _OVERLAYS.values()], as_=["which", "value"]
+    ).mark_line(strokeWidth=1.3)
     coloured = overlays.encode(
         y=alt.Y("value:Q", scale=_NO_ZERO),
         color=alt.Color(
@@ -77,7 +77,12 @@ def prices(rows: pl.DataFrame) -> Spec:
     )
     above = alt.layer(band, *_bars(base, rows.height, tips), coloured).properties(width=_WIDTH, height=230)
     rsi = base.mark_line(color=_BLUE, strokeWidth=1.3).encode(
-        y=alt.Y("rsi_14:Q", title="RSI 14", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(values=[0, 30, 70, 100])),
+        y=alt.Y(
+            "rsi_14:Q",
+            title="RSI 14",
+            scale=alt.Scale(domain=[0, 100]),
+            axis=alt.Axis(values=[0, 30, 70, 100]),
+        ),
         tooltip=[alt.Tooltip("time:N"), alt.Tooltip("rsi_14:Q", format=".1f")],
     )
     return _spec(alt.vconcat(above, rsi.properties(width=_WIDTH, height=70), data=data, spacing=6))
@@ -184,7 +189,9 @@ def coverage_map(rows: pl.DataFrame) -> Spec:
         .encode(
             x=alt.X("hour:O", title="hour, UTC", axis=alt.Axis(labelAngle=0, orient="top")),
             y=alt.Y("day:O", title=None),
-            color=alt.Color("state:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=5)),
+            color=alt.Color(
+                "state:N", scale=scale, legend=alt.Legend(title=None, orient="bottom", columns=5)
+            ),
             tooltip=["day:N", "hour:Q", "state:N", "rows:Q", "symbols:Q"],
         )
     )
@@ -222,7 +229,7 @@ def _numbered(rows: pl.DataFrame) -> tuple[alt.InlineData, alt.X]:
         n=pl.int_range(pl.len()), time=pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M UTC")
     ).drop("timestamp")
     axis = alt.Axis(values=shown, labelExpr=expression, title=None, labelOverlap=False, grid=True)
-    scale = alt.Scale(domain=[-0.5, max(rows.height, 1) - 0.5], nice=False, zero=False)
+    scale = alt.Scale(domain=[-0.5, max(rows.height, 1) - 0.5], nice=False, zero=False, padding=0)
     return _data(numbered), alt.X("n:Q", axis=axis, scale=scale)
 
 
@@ -238,7 +245,7 @@ def _data(rows: pl.DataFrame) -> alt.InlineData:
 
 def _spec(chart: alt.TopLevelMixin) -> Spec:
     configured = (
-        chart.configure_view(stroke=None)  # type: ignore[attr-defined]
+        chart.configure_view(stroke=None)
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridColor="#eee")
         .configure_legend(labelFontSize=11, labelLimit=300)
         .configure(font="system-ui, sans-serif")
@@ -251,7 +258,7 @@ def bundle() -> str:
     """Return the JavaScript that draws the specifications; it is whole, and calls on nothing."""
     import vl_convert  # noqa: PLC0415 - only the page needs it
 
-    made: str = vl_convert.javascript_bundle()
+    made: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub knows no default
     return made.replace("</script", "<\\/script")
 
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
-from fin_lake.schema import AssetClass
 from fin_lake.portfolios.definitions import CASH
+from fin_lake.schema import AssetClass
 
 if TYPE_CHECKING:
     import jinja2
@@ -29,7 +29,7 @@ _MEASURES: Final[Mapping[str, tuple[str, str]]] = {
     "volatility": ("Volatility, a year", "{:.2%}"),
     "sharpe": ("Sharpe ratio", "{:.2f}"),
     "sortino": ("Sortino ratio", "{:.2f}"),
-    "max_drawdown": ("Maximal drawdown", "{:.2%}"),
+    "max_drawdown": ("Maximal drawdown, by days", "{:.2%}"),
     "var_95": ("Value at risk, 95 %, a day", "{:.2%}"),
     "cvar_95": ("Conditional value at risk", "{:.2%}"),
     "beta": ("Beta", "{:.2f}"),
@@ -101,7 +101,9 @@ def market_report(data: MarketData, made_at: dt.datetime) -> str:
     markets = [_market(data, asset_class, drawn) for asset_class in data.bars]
     portfolios = [
         _portfolio(str(key[0]), own, data.holdings, drawn)
-        for key, own in data.valuations.sort("portfolio", "timestamp").group_by("portfolio", maintain_order=True)
+        for key, own in data.valuations.sort("portfolio", "timestamp").group_by(
+            "portfolio", maintain_order=True
+        )
     ]
     broken = data.quarantined
     stored = any(not bars.is_empty() for bars in data.bars.values())
@@ -147,8 +149,8 @@ def _market(data: MarketData, asset_class: AssetClass, drawn: Any) -> dict[str, 
                 "bars": rows.height,
                 "close": f"{last['close_price']:,.2f}",
                 "change": f"{last['close_price'] / first['open_price'] - 1:+.2%}",
-                "low": f"{rows['low_price'].min():,.2f}",
-                "high": f"{rows['high_price'].max():,.2f}",
+                "low": _shown(rows["low_price"].to_numpy().min(), "{:,.2f}"),
+                "high": _shown(rows["high_price"].to_numpy().max(), "{:,.2f}"),
                 "rsi": "–" if last["rsi_14"] is None else f"{last['rsi_14']:.0f}",
                 "until": last["timestamp"],
                 "figure": drawn(figures.prices(rows)),
