@@ -5,7 +5,7 @@ All of it stands on the definition, so that it is not written again with every h
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import dagster as dg
 
@@ -15,8 +15,16 @@ from fin_lake.tables import TABLES_BY_ASSET
 from fin_lake.warehouse.market import SCHEMA
 
 
-def entry(key: dg.AssetKey, settings: Settings) -> dict[str, Any]:
-    """Return a table's owners, tags and metadata, as ``dg.asset`` and ``dg.AssetOut`` take them."""
+class Entry(TypedDict):
+    """What ``dg.asset`` and ``dg.AssetOut`` take."""
+
+    owners: list[str]
+    tags: dict[str, str]
+    metadata: dict[str, Any]
+
+
+def entry(key: dg.AssetKey, settings: Settings) -> Entry:
+    """Return a table's owners, tags and metadata."""
     name = key.to_user_string()
     table = TABLES_BY_ASSET[name]
     metadata: dict[str, Any] = {"dagster/column_schema": column_schema(name)}

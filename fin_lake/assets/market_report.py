@@ -71,9 +71,9 @@ def build_market_report(settings: Settings, checks: Collection[dg.AssetCheckKey]
 
 def hours_of_report(settings: Settings) -> HourRange:
     """Return the days up to the latest closed hour, from the first partition on at the earliest."""
-    end = settings.latest_closed_hour + HOUR
-    first = end.replace(hour=0) - dt.timedelta(days=settings.report_days - 1)
-    return HourRange(min(max(first, settings.start), end - HOUR), end)
+    last = settings.latest_closed_hour
+    first = last.replace(hour=0) - dt.timedelta(days=settings.report_days - 1)
+    return HourRange(min(max(first, settings.start), last), last + HOUR)
 
 
 def _read(

@@ -22,7 +22,7 @@ from fin_lake.tables import TABLES_BY_ASSET
 
 PREVIEW_ROWS: Final = 5
 NO_RETRIES: Final = Retries(most=0)
-_WIDE: Final = 12
+_WIDE: Final = 7
 """Columns above which a preview is turned."""
 _LONG: Final = 120
 """Characters of a text that a preview shows."""
@@ -214,7 +214,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.8g}"
     if isinstance(value, dt.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
     text = "" if value is None else str(value)
     text = text if len(text) <= _LONG else text[:_LONG] + "…"
     return _MARKDOWN.sub(r"\\\g<0>", text.replace("\n", " "))

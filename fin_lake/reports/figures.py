@@ -229,7 +229,7 @@ def _numbered(rows: pl.DataFrame) -> tuple[alt.InlineData, alt.X]:
         n=pl.int_range(pl.len()), time=pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M UTC")
     ).drop("timestamp")
     axis = alt.Axis(values=shown, labelExpr=expression, title=None, labelOverlap=False, grid=True)
-    scale = alt.Scale(domain=[-0.5, max(rows.height, 1) - 0.5], nice=False, zero=False)
+    scale = alt.Scale(domain=[-0.5, max(rows.height, 1) - 0.5], nice=False, zero=False, padding=0)
     return _data(numbered), alt.X("n:Q", axis=axis, scale=scale)
 
 
@@ -245,7 +245,7 @@ def _data(rows: pl.DataFrame) -> alt.InlineData:
 
 def _spec(chart: alt.TopLevelMixin) -> Spec:
     configured = (
-        chart.configure_view(stroke=None)  # type: ignore[attr-defined]
+        chart.configure_view(stroke=None)
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridColor="#eee")
         .configure_legend(labelFontSize=11, labelLimit=300)
         .configure(font="system-ui, sans-serif")
@@ -258,7 +258,7 @@ def bundle() -> str:
     """Return the JavaScript that draws the specifications; it is whole, and calls on nothing."""
     import vl_convert  # noqa: PLC0415 - only the page needs it
 
-    made: str = vl_convert.javascript_bundle()
+    made: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub knows no default
     return made.replace("</script", "<\\/script")
 
 

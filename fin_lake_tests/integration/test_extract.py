@@ -150,7 +150,7 @@ def _key(*parts: str) -> dg.AssetKey:
     return dg.AssetKey(list(parts))
 
 
-def test_materializations_carry_counts_objects_preview_and_schema(stack_settings: Settings):
+def test_materializations_carry_counts_objects_links_preview_and_chart(stack_settings: Settings):
     with open_instance(stack_settings) as instance:
         extract(stack_settings, HourRange.of(AT), ["stocks"], instance=instance, analytics=False)
         event = instance.get_latest_materialization_event(_key("processed", "stocks"))
@@ -161,7 +161,19 @@ def test_materializations_carry_counts_objects_preview_and_schema(stack_settings
     assert made.metadata["superseded"].value == 8
     assert len(made.metadata["objects"].value) == 2
     assert "AAPL" in made.metadata["preview"].value
-    assert made.metadata["dagster/column_schema"].value.columns[0].name == "symbol"
+    with urllib.request.urlopen(made.metadata["open parquet"].value) as answer:  # as a browser opens it
+        assert pl.read_parquet(answer.read()).height == 8
+    assert made.metadata["chart"].value.startswith("![2023-01-03-15:00](data:image/svg+xml;base64,")
+
+
+def test_a_run_of_many_hours_has_one_chart(stack_settings: Settings):
+    day = hours("2023-01-04T14", 6)
+    with open_instance(stack_settings) as instance:
+        extract(stack_settings, day, ["stocks"], instance=instance, analytics=False)
+        for key in (_key("processed", "stocks"), _key("technical_analysis", "stocks")):
+            made = instance.fetch_materializations(key, limit=len(day)).records
+            charted = [one.partition_key for one in made if "chart" in one.asset_materialization.metadata]
+            assert charted == [day.last_key]
 
 
 def test_a_month_costs_one_request_a_symbol(stack_settings: Settings):

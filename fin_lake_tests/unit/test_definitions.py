@@ -11,7 +11,7 @@ from fin_lake.assets.analytics import MAINTENANCE
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
-from fin_lake.definitions import build_definitions
+from fin_lake.definitions import EXTRACT_JOB, REPORT_JOB, build_definitions
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
 from fin_lake.tables import TABLES_BY_ASSET
@@ -43,6 +43,14 @@ def test_ranges_are_taken_in_bounded_runs(definitions: dg.Definitions):
     assets = definitions.resolve_asset_graph()
     policies = {assets.get(key).backfill_policy.max_partitions_per_run for key in hourly(assets)}
     assert policies == {168}
+
+
+def test_the_report_has_a_job_of_its_own(definitions: dg.Definitions):
+    def made_by(job: str) -> set[dg.AssetKey]:
+        return definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+
+    assert made_by(REPORT_JOB) == {MARKET_REPORT}
+    assert MARKET_REPORT not in made_by(EXTRACT_JOB)
 
 
 @pytest.mark.parametrize(

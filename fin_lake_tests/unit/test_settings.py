@@ -25,6 +25,8 @@ def test_defaults_need_no_environment():
         ("FIN_LAKE_PROFILE", "azure"),
         ("FIN_LAKE_STOCK_INTERVAL", "7min"),
         ("ALPHA_VANTAGE_REQUESTS_PER_MINUTE", "-1"),
+        ("FIN_LAKE_OWNERS", "data"),
+        ("FIN_LAKE_REPORT_DAYS", "0"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_variable(monkeypatch, variable, value):

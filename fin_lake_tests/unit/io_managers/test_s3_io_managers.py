@@ -6,9 +6,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from fin_lake.io_managers.hours import FrameError, fitting
+from fin_lake.io_managers.hours import FrameError, fitting, preview
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
+from fin_lake.lake.layout import hour_object
 from fin_lake.lake.raw import RawAttempt
 from fin_lake.partitions import HOUR, UTC, hour_key, hourly_partitions, parse_hour
 from fin_lake.tables import PROCESSED, RAW
@@ -91,7 +92,7 @@ def test_a_range_is_one_object_an_hour_and_format_with_metadata_of_its_own(lake)
     ]
     assert first["bytes"].value > 0
     assert "| AAPL |" in first["preview"].value
-    assert [c.name for c in first["dagster/column_schema"].value.columns] == list(STOCKS.column_names)
+    assert first["open parquet"].value == lake.link(hour_object(STOCKS, "parquet", AT))
 
 
 @pytest.mark.parametrize("annotation", [pl.DataFrame, pd.DataFrame, pa.Table])
@@ -149,3 +150,20 @@ def test_columns_may_come_in_any_order_and_rows_too():
     shuffled = bars.select(reversed(bars.columns)).reverse()
     assert fitting(shuffled, STOCKS, hours(hour_key(AT))).equals(bars)
     assert bars["timestamp"].dtype.time_zone == str(UTC)
+
+
+def test_a_preview_shows_a_sources_text_as_it_is():
+    shown = preview(
+        pl.DataFrame({"symbol": ["![x](http://a/b)", "<b>|"], "close": [1.23456789012, None]})
+    ).value
+    assert shown.splitlines() == [
+        "| symbol | close |",
+        "| --- | ---: |",
+        r"| !\[x\](http://a/b) | 1.2345679 |",
+        r"| \<b>\| |  |",
+    ]
+
+
+def test_a_wide_preview_has_a_line_for_each_column():
+    rows = pl.DataFrame({f"c{i}": [i, i + 1] for i in range(20)})
+    assert preview(rows).value.splitlines()[2:4] == ["| c1 | 1 | 2 |", "| c2 | 2 | 3 |"]

@@ -230,3 +230,16 @@ def test_wrong_credentials_are_told_with_s3s_own_code_and_not_shown(code):
             Lake(settings).get("k")
         server.shutdown()
     assert "99" not in str(caught.value)
+
+
+def test_a_link_opens_the_object_and_holds_no_signature():
+    key = "processed/stocks/parquet/year=2023/a b.parquet"
+    in_aws = Lake(load_settings(profile="aws", bucket="lake", aws_region="eu-west-1"))
+    assert in_aws.link(key) == (
+        "https://eu-west-1.console.aws.amazon.com/s3/object/lake?region=eu-west-1"
+        "&prefix=processed%2Fstocks%2Fparquet%2Fyear%3D2023%2Fa%20b.parquet"
+    )
+    at_endpoint = Lake(load_settings(bucket="lake", aws_endpoint_url="http://127.0.0.1:9000/"))
+    assert (
+        at_endpoint.link(key) == "http://127.0.0.1:9000/lake/processed/stocks/parquet/year=2023/a%20b.parquet"
+    )
