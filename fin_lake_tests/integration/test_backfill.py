@@ -96,6 +96,12 @@ class Lab:
         request = urllib.request.Request(self._faults, body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request).close()
 
+    def faults(self) -> list[Any]:
+        """Return the faults that are still to come."""
+        with urllib.request.urlopen(self._faults) as answer:
+            found: list[Any] = json.load(answer)
+        return found
+
     def clear_faults(self) -> None:
         urllib.request.urlopen(urllib.request.Request(self._faults, method="DELETE")).close()
 
@@ -175,6 +181,7 @@ def hanging_extract(lab: Lab, instance: dg.DagsterInstance) -> tuple[subprocess.
     process = lab.extract()
     storage = instance.event_log_storage
     slot = wait_for("the slot", lambda: next(iter(storage.get_concurrency_info(POOL).claimed_slots), None))
+    wait_for("the request that hangs", lambda: not lab.faults())
     return process, slot.run_id
 
 
