@@ -13,6 +13,7 @@ import polars as pl
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
 from fin_lake.portfolios.definitions import CASH
+from fin_lake.reports.coverage import Coverage
 from fin_lake.schema import AssetClass
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def _market(data: MarketData, asset_class: AssetClass, drawn: Any) -> dict[str, 
     from fin_lake.reports import figures  # noqa: PLC0415 - imports altair, which not everybody has
 
     bars, hours = data.bars[asset_class], data.coverage[asset_class]
+    counted = dict(hours["state"].value_counts().iter_rows())
     symbols = []
     for name, rows in figures.by_symbol(bars, data.analysis[asset_class], MOST_SYMBOLS):
         first, last = rows.row(0, named=True), rows.row(-1, named=True)
@@ -160,7 +162,7 @@ def _market(data: MarketData, asset_class: AssetClass, drawn: Any) -> dict[str, 
         "name": asset_class,
         "symbols": symbols,
         "symbol_count": bars["symbol"].n_unique(),
-        "states": dict(hours["state"].value_counts(sort=True).iter_rows()),
+        "states": {state.value: counted[state] for state in Coverage if state in counted},
         "coverage": drawn(figures.coverage_map(hours)),
     }
 
