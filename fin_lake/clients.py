@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import boto3
-import botocore.session
-
 if TYPE_CHECKING:
     from botocore.config import Config
 
@@ -30,6 +27,9 @@ def aws_client(
     config : Config, optional
         Timeouts and retries other than botocore's own.
     """
+    import boto3  # noqa: PLC0415 - definitions load without it
+    import botocore.session  # noqa: PLC0415
+
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
     key = settings.aws_access_key_id
     # whoever names a key means it, and not the profile that a shell happens to name
