@@ -165,13 +165,12 @@ def test_a_dropped_file_reaches_the_tables(ui: Ui, page: Page, stack: Settings, 
         ensure_schema(connection)
     drop(stack, tmp_path)
 
-    def stored() -> float | None:
+    def stored() -> bool:
         with psycopg.connect(stack.database()) as connection:
             sql = "select close_price from market.stocks where symbol = 'AAPL' and timestamp = %s"
-            row = connection.execute(sql, (DROPPED,)).fetchone()
-        return row[0] if row else None
+            return connection.execute(sql, (DROPPED,)).fetchone() == (130.5,)
 
-    assert wait_for("the dropped bar in PostgreSQL", stored, seconds=180) == 130.5
+    wait_for("the dropped bar in PostgreSQL", stored, seconds=180)
     page.goto(f"{ui.address}/assets/market/stocks?view=events&partition={DROPPED:%Y-%m-%d-%H:00}")
     expect(page.get_by_text(f"{DROPPED:%Y-%m-%d-%H:00}").first).to_be_visible()
     show(page, "dropped")
