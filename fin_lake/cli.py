@@ -17,19 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table as RichTable
 
 from fin_lake.errors import FinLakeError
-from fin_lake.operations.parameters import Hour
+from fin_lake.operations.parameters import Hour, chosen_classes
+from fin_lake.operations.printing import progress_bar
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import load_settings
 
@@ -37,7 +29,6 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from fin_lake.operations.extract import ExtractReport
-    from fin_lake.schema import AssetClass
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "up": "fin_lake.local.commands:up",
@@ -104,13 +95,7 @@ def extract(
       fin-lake extract --hour 2023-01-03T15
       fin-lake extract --from 2023-01-03T00 --to 2023-01-10T00 --stocks
     """  # noqa: D301 - click's mark of a block is a backspace character
-    chosen: list[AssetClass] = []
-    if stocks or (stocks is None and not crypto):
-        chosen.append("stocks")
-    if crypto or (crypto is None and not stocks):
-        chosen.append("crypto")
-    if not chosen:
-        raise click.UsageError("neither stocks nor crypto: nothing to extract")
+    chosen = chosen_classes(stocks=stocks, crypto=crypto)
     settings = load_settings()
     asked = _asked_hours(hour, start, end, settings.latest_closed_hour)
     settings.dagster_database()  # the commonest fault, a stack that is not up, is told at once
@@ -123,7 +108,7 @@ def extract(
     if hours != asked:
         console.print(f"{hour_key(hours.end)} is not over yet: extracting {hours}")
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with open_instance(settings) as instance, _bar(console) as bar:
+    with open_instance(settings) as instance, progress_bar(console) as bar:
         task = bar.add_task("starting", total=len(hours) * work.tables_made(chosen, analytics=analytics))
 
         def progress(made: int, doing: str) -> None:
@@ -153,18 +138,6 @@ def _asked_hours(
     if start:
         return HourRange(start, end or HourRange.of(max(latest, start)).end)
     return HourRange.of(latest)
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-    )
 
 
 def _show(console: Console, report: ExtractReport, bucket: str) -> None:

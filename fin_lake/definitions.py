@@ -22,13 +22,9 @@ from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
-from fin_lake.automation.freshness import build_freshness_job, build_freshness_schedule
+from fin_lake.automation.freshness import build_freshness_schedule
 from fin_lake.automation.notices import build_notices
-from fin_lake.automation.schedules import (
-    build_calendar_schedule,
-    build_hourly_schedule,
-    build_report_schedule,
-)
+from fin_lake.automation.schedules import build_after_the_hour, build_hourly_schedule
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
@@ -44,6 +40,7 @@ from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED
 EXTRACT_JOB: Final = "extract"
 MAINTENANCE_JOB: Final = "maintain_analytics"
 HOURS_JOB: Final = "hours"
+FRESHNESS_JOB: Final = "check_freshness"
 REPORT_JOB: Final = "market_report"
 
 
@@ -101,7 +98,11 @@ def build_definitions(
                 selection=maintenance,
                 description="Compact the models' tables on Athena",
             ),
-            build_freshness_job(freshness),
+            dg.define_asset_job(
+                FRESHNESS_JOB,
+                selection=dg.AssetSelection.checks(*freshness),
+                description="Look whether the latest hours of trading are stored",
+            ),
             dg.define_asset_job(HOURS_JOB, selection=hours, description="Show the calendar of hours"),
             dg.define_asset_job(
                 REPORT_JOB,
@@ -111,9 +112,9 @@ def build_definitions(
         ],
         schedules=[
             build_hourly_schedule(settings, EXTRACT_JOB),
-            build_freshness_schedule(settings),
-            build_calendar_schedule(HOURS_JOB),
-            build_report_schedule(REPORT_JOB),
+            build_freshness_schedule(settings, FRESHNESS_JOB),
+            build_after_the_hour(HOURS_JOB, 20, "Shows which hours are done, missing or failed"),
+            build_after_the_hour(REPORT_JOB, 25, "Writes the page that shows the last weeks of the market"),
         ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 
 import boto3
+import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
 
 from fin_lake.lake.store import Lake
 from fin_lake.local.stack import Stack
+from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, parse_hour
 from fin_lake.settings import Settings, load_settings
 from fin_lake_tests.ui import Ui, dagster_dev
 
+DAGSTERS_TABLES = "dagsters_tables"
+_NUMBERS = itertools.count(1)
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -64,7 +70,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("stack")
     running = Stack(load_settings(home=home))
     running.start()
-    yield load_settings(home=home, step_retries=0)
+    settings = load_settings(home=home, step_retries=0)
+    with psycopg.connect(settings.dagster_database(), autocommit=True) as connection:
+        connection.execute(f"create database {DAGSTERS_TABLES}")
+    with open_instance(
+        settings.model_copy(update={"dagster_database_url": _database(settings, DAGSTERS_TABLES)})
+    ):
+        pass  # now its tables are there
+    yield settings
     running.stop()
 
 
@@ -76,12 +89,37 @@ def ui(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui
 
 
 @pytest.fixture
-def stack_settings(stack: Settings, request: pytest.FixtureRequest) -> Settings:
-    """The running stack with a bucket of the test's own; PostgreSQL is shared."""
-    name = f"test-{abs(hash(request.node.nodeid)):x}"
+def stack_settings(stack: Settings) -> Settings:
+    """The running stack, with stores of the test's own."""
+    return own_stores(stack)
+
+
+@pytest.fixture(scope="module")
+def module_settings(stack: Settings) -> Settings:
+    """The running stack, with stores of the module's own."""
+    return own_stores(stack)
+
+
+def own_stores(stack: Settings, **changes: object) -> Settings:
+    """Return the stack with a bucket, databases and a name for Glue that no other test uses."""
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(stack.dagster_database(), autocommit=True) as connection:
+        connection.execute(f"create database {name}_market")
+        connection.execute(f"create database {name}_dagster template {DAGSTERS_TABLES}")
+    bucket = name.replace("_", "-")
     client = boto3.client("s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS)
-    client.create_bucket(Bucket=name)
-    return stack.model_copy(update={"bucket": name})
+    client.create_bucket(Bucket=bucket)
+    stores = {
+        "bucket": bucket,
+        "glue_database": name,
+        "database_url": _database(stack, f"{name}_market"),
+        "dagster_database_url": _database(stack, f"{name}_dagster"),
+    }
+    return stack.model_copy(update={**stores, **changes})
+
+
+def _database(stack: Settings, name: str) -> SecretStr:
+    return SecretStr(f"{stack.dagster_database().rpartition('/')[0]}/{name}")
 
 
 def hours(first: str, count: int = 1) -> HourRange:

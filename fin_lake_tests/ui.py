@@ -20,6 +20,7 @@ import pytest
 from fin_lake.local.environment import variables
 from fin_lake.local.processes import free_port
 from fin_lake.operations.instance import prepare_dagster_home
+from fin_lake.partitions import HourRange, hour_key
 from fin_lake.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -52,6 +53,39 @@ class Ui:
             result = json.load(answer)
         assert "errors" not in result, result
         return result["data"]
+
+    def backfill(
+        self, assets: list[dict[str, Any]], hours: HourRange, seconds: float = 240
+    ) -> tuple[str, str]:
+        """Launch a backfill as the page does, wait for its end, and return its id and status."""
+        launched = self.ask(
+            """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+                ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
+            params={
+                "assetSelection": assets,
+                "partitionNames": [hour_key(hour) for hour in hours],
+                "tags": [],
+                "fromFailure": False,
+            },
+        )["launchPartitionBackfill"]
+        return launched["backfillId"], self.end_of_backfill(launched["backfillId"], seconds)
+
+    def backfills(self) -> list[str]:
+        """Return the ids of the backfills, newest first."""
+        asked = """{ partitionBackfillsOrError(limit: 20) {
+            ... on PartitionBackfills { results { id } } } }"""
+        return [one["id"] for one in self.ask(asked)["partitionBackfillsOrError"]["results"]]
+
+    def end_of_backfill(self, backfill_id: str, seconds: float = 240) -> str:
+        """Wait for the end of a backfill and return its status."""
+        query = """query($id: String!) {
+            partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
+
+        def over() -> str | None:
+            status = str(self.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"])
+            return None if status in ("REQUESTED", "CANCELING", "FAILING") else status
+
+        return str(wait_for("the backfill", over, seconds))
 
     def is_up(self) -> bool:
         try:

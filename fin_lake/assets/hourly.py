@@ -18,6 +18,11 @@ BEFORE_A_CHART: Final = dt.timedelta(days=5)
 """How far before a run's hours its chart begins, where what lies before is at hand anyway."""
 
 
+_RANGE_START: Final = "dagster/asset_partition_range_start"
+_RANGE_END: Final = "dagster/asset_partition_range_end"
+_PARTITION: Final = "dagster/partition"
+
+
 class HourState(StrEnum):
     """How an hour came out.
 
@@ -48,12 +53,15 @@ def run_hours(context: dg.AssetExecutionContext) -> HourRange:
     return HourRange.between_keys(keys.start, keys.end)
 
 
+def tags_of_hours(hours: HourRange) -> dict[str, str]:
+    """Return the tags of a run that is for some hours, which Dagster reads."""
+    return {_RANGE_START: hours.first_key, _RANGE_END: hours.last_key}
+
+
 def hours_of_run(tags: Mapping[str, str]) -> HourRange | None:
     """Return the hours that a run's tags name: its partition, or its range of partitions."""
-    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
-    if first is None:
-        return None
-    return HourRange.between_keys(first, tags.get("dagster/asset_partition_range_end") or first)
+    first = tags.get(_RANGE_START) or tags.get(_PARTITION)
+    return HourRange.between_keys(first, tags.get(_RANGE_END) or first) if first else None
 
 
 def open_hours(asset_class: AssetClass, hours: HourRange) -> frozenset[dt.datetime]:

@@ -21,7 +21,7 @@ import dagster as dg
 
 from fin_lake.assets.hourly import HourState, hours_of_run
 from fin_lake.lake.formats import decode_json_lines
-from fin_lake.lake.store import Lake, MissingObjectError, ObjectInfo
+from fin_lake.lake.store import Lake, MissingObjectError, ObjectInfo, each
 from fin_lake.partitions import HourError, HourRange, hour_key, hour_of_object
 from fin_lake.schema import ASSET_CLASSES, AssetClass
 from fin_lake.settings import Settings
@@ -237,9 +237,9 @@ def _record(
 ) -> None:
     """Record an hour with all of its new objects, in one event: it holds either all of them or none."""
     asset_class, hour = place
-    looks = {info.key: (info, _look(lake, asset_class, info)) for info in objects}
+    looks = each(objects, lambda info: _look(lake, asset_class, info))
     taken.settled += objects
-    there = {key: (info, look) for key, (info, look) in looks.items() if look is not None}
+    there = {info.key: (info, look) for info, look in zip(objects, looks, strict=True) if look is not None}
     if not there:
         return
     for info, look in there.values():

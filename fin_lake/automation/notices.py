@@ -11,6 +11,7 @@ from fin_lake.errors import FinLakeError
 from fin_lake.notices.cloudwatch import CloudWatch
 from fin_lake.notices.datadog import DataDog
 from fin_lake.notices.notice import Listener, RunNotice
+from fin_lake.operations.run_failures import failures_of
 from fin_lake.partitions import UTC
 from fin_lake.settings import Settings
 from fin_lake.sources.redaction import Redactor
@@ -99,20 +100,19 @@ def notice_of(instance: dg.DagsterInstance, run: dg.DagsterRun, redact: Callable
             warned.append(name)
         else:
             failed.append(name)
-    hours = hours_of_run(run.tags)
+    hours, succeeded = hours_of_run(run.tags), run.status is dg.DagsterRunStatus.SUCCESS
     return RunNotice(
         run_id=run.run_id,
         job=_job(run),
-        succeeded=run.status is dg.DagsterRunStatus.SUCCESS,
+        succeeded=succeeded,
         ended_at=dt.datetime.fromtimestamp(ended, UTC) if ended else dt.datetime.now(UTC),
         seconds=max(ended - started, 0.0),
         hours=str(hours) if hours else "",
-        failures=tuple(redact(text) for text in _failures(instance, run.run_id)),
+        failures=() if succeeded else tuple(redact(text) for text in failures_of(instance, run)),
         checks_passed=passed,
         checks_warned=len(warned),
         checks_failed=len(failed),
         broken=tuple([*failed, *warned][:_FEW]),
-        rows=sum(_rows(instance, run.run_id)),
         hours_behind=behind,
     )
 
@@ -123,43 +123,10 @@ def _job(run: dg.DagsterRun) -> str:
     return "backfill" if "dagster/backfill" in run.tags else "assets"
 
 
-def _events(
-    instance: dg.DagsterInstance, run_id: str, *kinds: dg.DagsterEventType
-) -> Iterator[dg.DagsterEvent]:
-    records = instance.get_records_for_run(run_id, of_type=set(kinds), limit=_MOST_RECORDS).records
-    for record in records:
-        if record.event_log_entry.dagster_event is not None:
-            yield record.event_log_entry.dagster_event
-
-
 def _evaluations(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.AssetCheckEvaluation]:
-    for event in _events(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION):
-        yield event.asset_check_evaluation_data
-
-
-def _rows(instance: dg.DagsterInstance, run_id: str) -> Iterator[int]:
-    for event in _events(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION):
-        rows = event.step_materialization_data.materialization.metadata.get("dagster/partition_row_count")
-        yield int(_number(rows)) if rows is not None else 0
-
-
-def _failures(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
-    """Yield why steps failed; why the run did, where no step has."""
-    steps = 0
-    for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
-        steps += 1
-        yield f"{str(event.step_key).replace('__', '/')}: {_cause(event.step_failure_data.error)}"
-    if not steps:
-        for event in _events(instance, run_id, dg.DagsterEventType.RUN_FAILURE):
-            error = event.job_failure_data.error
-            yield _cause(error) if error else str(event.message)
-
-
-def _cause(error: Any) -> str:
-    """Return the innermost error's first lines."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return str(error.message).strip()[:500] if error is not None else "failed without saying why"
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    for record in instance.get_records_for_run(run_id, of_type=kind, limit=_MOST_RECORDS).records:
+        yield record.event_log_entry.get_dagster_event().asset_check_evaluation_data
 
 
 def _number(value: Any) -> float:

@@ -5,6 +5,7 @@ from typing import Final
 
 import dagster as dg
 
+from fin_lake.assets.hourly import tags_of_hours
 from fin_lake.partitions import HOUR, HourRange, floor_hour, parse_hour
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
@@ -35,34 +36,20 @@ def build_hourly_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition
         hours = hours_of_tick(settings, latest, newest_hour(context.instance))
         return dg.RunRequest(
             run_key=hours.last_key,
-            tags={
-                "dagster/asset_partition_range_start": hours.first_key,
-                "dagster/asset_partition_range_end": hours.last_key,
-            },
+            tags=tags_of_hours(hours),
         )
 
     return hourly
 
 
-def build_calendar_schedule(job: str) -> dg.ScheduleDefinition:
-    """Return the schedule that draws the calendar of hours, when the hour's run has ended."""
+def build_after_the_hour(job: str, minute: int, description: str) -> dg.ScheduleDefinition:
+    """Return a schedule of a job that looks at what the hour's run has made, when that has ended."""
     return dg.ScheduleDefinition(
-        name="calendar",
+        name=f"{job}_hourly",
         job_name=job,
-        cron_schedule="20 * * * *",
+        cron_schedule=f"{minute} * * * *",
         execution_timezone="UTC",
-        description="Draws the calendar of hours: done, empty on purpose, missing, failed",
-    )
-
-
-def build_report_schedule(job: str) -> dg.ScheduleDefinition:
-    """Return the schedule that writes the market report, when the hour's run has ended."""
-    return dg.ScheduleDefinition(
-        name="market_report",
-        job_name=job,
-        cron_schedule="25 * * * *",
-        execution_timezone="UTC",
-        description="Writes the page that shows the last weeks of the market",
+        description=description,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from fin_lake.operations.instance import EVENTS_A_WRITE
 from fin_lake.settings import Settings, environment
 
 # a shell's own, which would lead aws, boto3 or psql past the local stack
@@ -53,7 +54,7 @@ def variables(settings: Settings) -> dict[str, str | None]:
         found |= dict.fromkeys(_POSTGRES_ASTRAY)
         found |= _of_database(settings.database())
     found["DAGSTER_HOME"] = os.fspath(settings.home.resolve() / "dagster")
-    found["DAGSTER_EVENT_BATCH_SIZE"] = "500"
+    found["DAGSTER_EVENT_BATCH_SIZE"] = EVENTS_A_WRITE
     found["PATH"] = _path(settings)
     return found
 

@@ -66,7 +66,6 @@ def metrics(notice: RunNotice) -> list[dict[str, Any]]:
         "RunsFailed": float(not notice.succeeded),
         "ChecksFailed": float(notice.checks_failed),
         "ChecksWarned": float(notice.checks_warned),
-        "RowsStored": float(notice.rows),
     }
     data = [
         _datum(notice, name, value, "Count", dimensions)

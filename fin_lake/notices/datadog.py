@@ -46,7 +46,6 @@ class DataDog:
         statsd, tags = self._statsd, [f"job:{notice.job}"]
         statsd.increment("runs.succeeded" if notice.succeeded else "runs.failed", tags=tags)
         statsd.gauge("run.seconds", notice.seconds, tags=tags)
-        statsd.gauge("run.rows", notice.rows, tags=tags)
         statsd.gauge("checks.passed", notice.checks_passed, tags=tags)
         statsd.gauge("checks.warned", notice.checks_warned, tags=tags)
         statsd.gauge("checks.failed", notice.checks_failed, tags=tags)

@@ -30,8 +30,6 @@ class RunNotice:
         Evaluations of checks: what warns stops nothing, what fails did or should have.
     broken : tuple of str
         The checks that warned or failed, as ``asset: check``.
-    rows : int
-        Stored in tables, over all hours.
     hours_behind : mapping of str to float
         Of each asset class whose freshness was looked at: hours of trading that are not stored yet.
     """
@@ -47,7 +45,6 @@ class RunNotice:
     checks_warned: int = 0
     checks_failed: int = 0
     broken: tuple[str, ...] = ()
-    rows: int = 0
     hours_behind: Mapping[str, float] = field(default_factory=dict)
 
     @property

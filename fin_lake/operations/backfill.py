@@ -10,7 +10,6 @@ import datetime as dt
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
@@ -22,18 +21,15 @@ from dagster._core.execution.backfill import (
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.utils import make_new_backfill_id
 
+from fin_lake.assets.hourly import hours_of_run
 from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
-from fin_lake.operations.extract import cause
 from fin_lake.operations.hours import State, hour_states, ranges
+from fin_lake.operations.run_failures import cause, failures_of
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import ASSET_CLASSES, AssetClass
 from fin_lake.settings import Settings
 from fin_lake.tables import TABLES_BY_ASSET
-
-_RANGE_START: Final = "dagster/asset_partition_range_start"
-_RANGE_END: Final = "dagster/asset_partition_range_end"
-_PARTITION: Final = "dagster/partition"
 
 Hours = Mapping[dg.AssetKey, Sequence[dt.datetime]]
 """The hours of each table that are to be made."""
@@ -218,7 +214,7 @@ class Watch:
             return (0, 0)
         stats = self._instance.get_run_stats(run.run_id)
         made = int(getattr(stats, "materializations", 0))
-        lost = len(run.asset_selection or ()) * len(_hours_of(run)) - made
+        lost = len(run.asset_selection or ()) * len(hours_of_run(run.tags) or ()) - made
         return (made, max(lost, 0) if run.is_finished and not run.is_success else 0)
 
 
@@ -228,7 +224,12 @@ def report(
     """Return what a backfill that is over did."""
     backfill, watch = _backfill(instance, backfill_id), Watch(instance, backfill_id)
     runs = watch.runs()
-    failures = [f"{_hours_of(run)}: {text}" for run in runs for text in _failures(instance, run)]
+    failures = [
+        f"{hours_of_run(run.tags)}: {text}"
+        for run in runs
+        if run.is_finished and not run.is_success
+        for text in failures_of(instance, run)
+    ]
     if backfill.error is not None:
         failures.append(cause(backfill.error))
     return BackfillReport(
@@ -250,26 +251,6 @@ def _backfill(instance: dg.DagsterInstance, backfill_id: str) -> PartitionBackfi
             f"there is no backfill {backfill_id!r}", "its id is in the UI, under Runs, Backfills"
         )
     return backfill
-
-
-def _hours_of(run: dg.DagsterRun) -> HourRange:
-    first = run.tags.get(_RANGE_START) or run.tags[_PARTITION]
-    return HourRange.between_keys(first, run.tags.get(_RANGE_END) or first)
-
-
-def _failures(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
-    if run.is_success or not run.is_finished:
-        return
-    steps = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    for entry in steps:
-        event = entry.get_dagster_event()
-        step = str(event.step_key).replace("__", "/")
-        yield f"{step}: {cause(event.step_failure_data.error)}"
-    if not steps:
-        ends = instance.all_logs(
-            run.run_id, of_type={dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
-        )
-        yield next((entry.get_dagster_event().message or "" for entry in ends), run.status.value.lower())
 
 
 def _unserved(instance: dg.DagsterInstance, settings: Settings, hours: Hours) -> Iterator[str]:

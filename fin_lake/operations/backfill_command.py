@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from fin_lake.operations.parameters import Hour
+from fin_lake.operations.printing import progress_bar
 from fin_lake.partitions import HOUR, HourRange
 from fin_lake.settings import Settings, load_settings
 
@@ -182,17 +174,7 @@ def _watch(
     from fin_lake.operations.backfill import Watch
 
     watch = Watch(instance, backfill_id)
-    bar = Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-        speed_estimate_period=_RATE_OVER_SECONDS,
-    )
-    with bar:
+    with progress_bar(console, rate_over_seconds=_RATE_OVER_SECONDS) as bar:
         task = bar.add_task("starting", total=sum(map(len, hours.values())))
         while True:
             now = watch.progress()

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from fin_lake.operations.instance import open_instance, prepare_dagster_home
+from fin_lake.operations.instance import EVENTS_A_WRITE, open_instance, prepare_dagster_home
 from fin_lake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _BACKFILL_SECONDS: Final = 2  # Dagster's own pause between looks at a backfill,
 _IDLE_POLL_SECONDS: Final = 1.0
 _DEAD_RUNS_SECONDS: Final = 30.0
 _END_SECONDS: Final = 60
-_EVENTS_A_WRITE: Final = "500"
 _MODULE: Final = "fin_lake.definitions"
 _LOCATION: Final = "fin_lake"  # as in workspace.yaml: the UI must know the runs
 
@@ -54,7 +53,7 @@ def start(settings: Settings) -> subprocess.Popen[bytes]:
     log = log_of(settings)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
-        "DAGSTER_EVENT_BATCH_SIZE": _EVENTS_A_WRITE,
+        "DAGSTER_EVENT_BATCH_SIZE": EVENTS_A_WRITE,
         **os.environ,
         "DAGSTER_HOME": os.fspath(home),
         "FIN_LAKE_HOME": os.fspath(settings.home.resolve()),

@@ -1,9 +1,11 @@
-"""Dagster's event log in PostgreSQL, with two of dagster-postgres's habits mended.
+"""Dagster's event log in PostgreSQL, with three of dagster-postgres's habits mended.
 
 A run of many hours plans one event for each hour of each table. dagster-postgres stores those one
 by one, each over a connection of its own: 18 ms an event, a minute and a half for a month of eight
-tables. And a step that waits for its pool spins, one core full, and looks ever less often whether its
-turn has come. ``dagster.yaml`` names this class in its place.
+tables. A step that waits for its pool spins, one core full, and looks ever less often whether its
+turn has come. And of two runs that are the first of a pool at the same moment one fails: the pool is
+inserted, and updated if that fails, in one transaction, which PostgreSQL then has aborted.
+``dagster.yaml`` names this class in its place.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.utils import pg_url_from_config
+from sqlalchemy.exc import DBAPIError
 
 from fin_lake.operations.dead_runs import report_dead_runs
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 _PLANNED: Final = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _SLOT_POLL_SECONDS: Final = 0.25
 _DEAD_RUNS_SECONDS: Final = 5.0
+_ABORTED_TRANSACTION: Final = "25P02"  # in_failed_sql_transaction, PostgreSQL's error codes
 
 
 class BatchedEventLogStorage(PostgresEventLogStorage):
@@ -61,6 +65,16 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             self._store_asset_event_tags(connection, events, ids)
             for event, event_id in last_of_asset.values():
                 self._store_asset_event(connection, event, event_id)
+
+    def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
+        """Make a pool; that another process made it first is no failure."""
+        try:
+            return bool(super().initialize_concurrency_limit_to_default(concurrency_key))
+        except DBAPIError as error:
+            # the insert waited for the other's commit: the pool and its slots are there
+            if getattr(error.orig, "pgcode", None) != _ABORTED_TRANSACTION:
+                raise
+            return True
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None

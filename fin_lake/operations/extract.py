@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 
 from fin_lake.analytics.project import load_manifest, models
+from fin_lake.assets.hourly import tags_of_hours
 from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.operations.dead_runs import process_tags, report_dead_runs
+from fin_lake.operations.instance import EVENTS_A_WRITE
+from fin_lake.operations.run_failures import cause, failures_of, step_name
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 from fin_lake.tables import TABLES_BY_ASSET
-
-_RANGE_START: Final = "dagster/asset_partition_range_start"
-_RANGE_END: Final = "dagster/asset_partition_range_end"
-_EVENTS_A_WRITE: Final = "500"
-_CLASS: Final = re.compile(r"^(?:[a-z_]\w*\.)+\w+: ")  # fin_lake.lake.store.LakeError: …
 
 Progress = Callable[[int, str], None]
 """Called with the number of hours of tables just made, and what is being done."""
@@ -137,7 +134,7 @@ def extract(
     """
     started = time.monotonic()
     # one event a materialized hour, one write a batch: singly they cost more than the data
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_A_WRITE)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENTS_A_WRITE)
     definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
     job = definitions.resolve_job_def(EXTRACT_JOB)
     selection = {
@@ -153,12 +150,15 @@ def extract(
     for part in hours.by_month():
         result = wanted.execute_in_process(
             instance=instance,
-            tags={_RANGE_START: part.first_key, _RANGE_END: part.last_key, **process_tags()},
+            tags={**tags_of_hours(part), **process_tags()},
             run_config={"loggers": {"progress": {}}},
             raise_on_error=False,
         )
         report.run_ids.append(result.run_id)
+        said = len(report.failures)
         _add(report, result)
+        if not result.success and len(report.failures) == said:  # Dagster itself failed, in no step
+            report.failures += failures_of(instance, result.dagster_run)
     report.seconds = time.monotonic() - started
     return report
 
@@ -186,8 +186,7 @@ def _add(report: ExtractReport, result: dg.ExecuteInProcessResult) -> None:
             _add_hour(report, materialization)
         elif event.is_step_failure and event.step_key not in stopped:
             error = event.step_failure_data.error
-            step = str(event.step_key).replace("__", "/")
-            report.failures.append(f"{step}: {cause(error)}")
+            report.failures.append(f"{step_name(event.step_key)}: {cause(error)}")
     for evaluation in result.get_asset_check_evaluations():
         _add_check(report, evaluation)
 
@@ -248,14 +247,6 @@ def _number(value: Any) -> int:
 
 def _texts(value: Any) -> list[str]:
     return list(value.value) if value is not None else []
-
-
-def cause(error: Any) -> str:
-    """Return the innermost error's own words, without Dagster's frame around them."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    text = str(error.message).strip() if error is not None else "failed without saying why"
-    return _CLASS.sub("", text)
 
 
 def _progress_logger(progress: Progress) -> dg.LoggerDefinition:

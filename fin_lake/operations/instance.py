@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fin_lake.errors import FinLakeError
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from fin_lake.settings import Settings
+
+
+EVENTS_A_WRITE: Final = "500"
+"""One event a materialized hour, one write a batch: singly they cost more than the data."""
 
 
 class InstanceError(FinLakeError):

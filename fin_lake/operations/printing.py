@@ -1,4 +1,4 @@
-"""Rows printed for a person or for a program: as a table, as CSV or as JSON lines."""
+"""What commands show: rows as a table, as CSV or as JSON lines, and how far they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, Protocol
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 Layout = Literal["table", "csv", "json"]
@@ -29,6 +38,20 @@ class NamedColumn(Protocol):
     @property
     def type(self) -> str:
         """By which numbers are told from texts."""
+
+
+def progress_bar(console: Console, *, rate_over_seconds: float = 30) -> Progress:
+    """Return a bar with counts and times; the rate behind the remaining time is of the last seconds."""
+    return Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        speed_estimate_period=rate_over_seconds,
+    )
 
 
 def print_rows(columns: Sequence[NamedColumn], rows: Iterable[Row], layout: Layout | None, said: str) -> None:

@@ -31,7 +31,7 @@ from fin_lake.definitions import build_definitions
 from fin_lake.local.stack import Stack
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
 from fin_lake.settings import Settings, load_settings
-from fin_lake_tests.ui import Ui, dagster_dev, wait_for
+from fin_lake_tests.ui import Ui, dagster_dev
 
 RESULTS = Path("bench-automation.json")
 FIVE_YEARS = 43_800
@@ -108,24 +108,7 @@ def listing(settings: Settings, rounds: int) -> float:
 def backfill(ui: Ui, hours: HourRange, assets: list[dict[str, Any]]) -> float:
     """Return the seconds from the launch of a backfill to its end."""
     started = time.monotonic()
-    launched = ui.ask(
-        """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-            ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
-        params={
-            "assetSelection": assets,
-            "partitionNames": [hour_key(hour) for hour in hours],
-            "tags": [],
-            "fromFailure": False,
-        },
-    )["launchPartitionBackfill"]
-    query = """query($id: String!) {
-        partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
-
-    def over() -> str | None:
-        status = ui.ask(query, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
-        return None if status in ("REQUESTED", "CANCELING") else status
-
-    status = wait_for("the backfill", over, seconds=3_000)
+    _, status = ui.backfill(assets, hours, seconds=3_000)
     if status != "COMPLETED_SUCCESS":
         raise RuntimeError(f"the backfill of {hours} ended as {status}")
     return time.monotonic() - started

@@ -93,15 +93,13 @@ def made_bars() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def market(stack: Settings) -> Iterator[psycopg.Connection]:
-    with connect(stack.database()) as connection:
+def market(module_settings: Settings) -> Iterator[psycopg.Connection]:
+    with connect(module_settings.database()) as connection:
         ensure_schema(connection)
         replace_hours(connection, PROCESSED["stocks"], SPAN, made_bars())
         replace_hours(connection, CORPORATE_ACTIONS, SPAN, made_actions())
         connection.commit()
         yield connection
-        replace_hours(connection, PROCESSED["stocks"], SPAN, PROCESSED["stocks"].empty())
-        replace_hours(connection, CORPORATE_ACTIONS, SPAN, CORPORATE_ACTIONS.empty())
 
 
 def adjusted(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import boto3
 import dagster as dg
 import pytest
 
@@ -23,7 +22,7 @@ from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
 from fin_lake.warehouse.locks import tables_to_itself
-from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.conftest import hours
 from fin_lake_tests.dbt_projects import prepared_project
 
 pytestmark = pytest.mark.stack
@@ -39,11 +38,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(stack: Settings) -> Settings:
-    """The stack, with a bucket and a Glue database of these tests' own."""
-    client = boto3.client("s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS)
-    client.create_bucket(Bucket="test-analytics")
-    return stack.model_copy(update={"bucket": "test-analytics", "glue_database": "test_analytics"})
+def settings(module_settings: Settings) -> Settings:
+    return module_settings
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import io
 import itertools
 import json
 
-import boto3
 import empyrical
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ import talib
 from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.analytics.runner import run_dbt
 from fin_lake.assets.analytics import dbt_variables
+from fin_lake.clients import aws_client
 from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.store import Lake
 from fin_lake.operations.athena import Athena
@@ -33,7 +33,7 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.conftest import hours
 from fin_lake_tests.synthetic import fill, synthetic_records
 
 pytestmark = pytest.mark.stack
@@ -527,12 +527,10 @@ def _summary_of(key: tuple[pd.Timestamp, str], day: pd.DataFrame) -> dict[str, o
 
 
 @pytest.fixture(scope="module")
-def built(stack: Settings) -> Settings:
-    """The whole recording and some walks in a lake of their own, with the models built on them."""
-    session = boto3.Session(region_name="us-east-1", **CREDENTIALS)
-    session.client("s3", endpoint_url=stack.aws_endpoint_url).create_bucket(Bucket="test-figures")
-    settings = stack.model_copy(update={"bucket": "test-figures", "glue_database": "test_figures"})
-    glue = session.client("glue", endpoint_url=stack.glue_endpoint_url)
+def built(module_settings: Settings) -> Settings:
+    """The whole recording and some walks, with the models built on them."""
+    settings = module_settings
+    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
     ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
     walk(Lake(settings))
     variables = json.dumps(dbt_variables(WALKS))

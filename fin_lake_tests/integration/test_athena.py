@@ -35,11 +35,10 @@ ORDER BY avg_price DESC;"""
 
 
 @pytest.fixture
-def settings(stack_settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """The stack, with a bucket and a Glue database of the test's own."""
-    database = f"db_{abs(hash(request.node.nodeid)):x}"
-    mine = stack_settings.model_copy(update={"glue_database": database})
-    ensure_catalog(_client(mine, "glue"), database=database, bucket=mine.bucket)
+def settings(stack_settings: Settings) -> Settings:
+    """The stack, with stores of the test's own, and the lake's tables in Glue."""
+    mine = stack_settings
+    ensure_catalog(_client(mine, "glue"), database=mine.glue_database, bucket=mine.bucket)
     return mine
 
 

@@ -7,18 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import dagster as dg
-import psycopg
 import pytest
-from pydantic import SecretStr
 
 from fin_lake.lake.raw import list_attempts
 from fin_lake.lake.store import Lake
@@ -28,7 +24,7 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, hour_key, hour_of_object
 from fin_lake.settings import STACK_ENV, Settings
 from fin_lake.tables import RAW
-from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.conftest import hours, own_stores
 from fin_lake_tests.ui import wait_for
 
 pytestmark = pytest.mark.stack
@@ -38,28 +34,11 @@ POOL = "stock_sources"
 
 
 class Lab:
-    """The stack's services with a bucket and databases of the test's own, and one symbol."""
+    """The stack's services with stores and a home of the test's own, and one symbol."""
 
-    def __init__(self, stack: Settings, home: Path, name: str) -> None:
-        base = stack.dagster_database().rpartition("/")[0]
-        with psycopg.connect(stack.dagster_database(), autocommit=True) as connection:
-            connection.execute(f"create database {name}")
-            connection.execute(f"create database {name}_market")
-        client = boto3.client(
-            "s3", endpoint_url=stack.aws_endpoint_url, region_name="us-east-1", **CREDENTIALS
-        )
-        client.create_bucket(Bucket=name.replace("_", "-"))
+    def __init__(self, stack: Settings, home: Path) -> None:
         (home / STACK_ENV).write_text((stack.home / STACK_ENV).read_text())
-        self.settings = stack.model_copy(
-            update={
-                "home": home,
-                "bucket": name.replace("_", "-"),
-                "dagster_database_url": SecretStr(f"{base}/{name}"),
-                "database_url": SecretStr(f"{base}/{name}_market"),
-                "stock_symbols": ("AAPL",),
-                "hours_per_run": 2,
-            }
-        )
+        self.settings = own_stores(stack, home=home, stock_symbols=("AAPL",), hours_per_run=2)
         self._faults = stack.yahoo_base_url.removesuffix("/yahoo") + "/_replay/faults"
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -112,7 +91,7 @@ def span_of(span: HourRange) -> list[str]:
 
 @pytest.fixture
 def lab(stack: Settings, tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(stack, tmp_path, f"lab_{os.getpid()}_{time.monotonic_ns() % 1_000_000_000}")
+    made = Lab(stack, tmp_path)
     yield made
     made.clear_faults()
 
@@ -173,6 +152,12 @@ def test_two_extracts_at_once_never_ask_a_source_at_the_same_time(lab: Lab, inst
         fetched.append((stats["raw__stocks"].start_time, stats["raw__stocks"].end_time))
     (_, first_end), (second_start, _) = sorted(fetched)
     assert first_end <= second_start
+
+
+def test_a_pool_that_is_there_already_is_no_failure(instance: dg.DagsterInstance):
+    for _ in range(2):
+        assert instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+    assert instance.event_log_storage.get_concurrency_info(POOL).slot_count == 1
 
 
 def hanging_extract(lab: Lab, instance: dg.DagsterInstance) -> tuple[subprocess.Popen[str], str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import boto3
 import polars as pl
 import pytest
 
 from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.analytics.runner import run_dbt
+from fin_lake.clients import aws_client
 from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.raw import RawAttempt, write_attempt
 from fin_lake.lake.store import Lake
@@ -18,7 +18,6 @@ from fin_lake.operations.athena import Athena
 from fin_lake.partitions import HOUR, parse_hour
 from fin_lake.settings import Settings
 from fin_lake.tables import RAW
-from fin_lake_tests.conftest import CREDENTIALS
 from fin_lake_tests.dbt_projects import prepared_project
 from fin_lake_tests.frames import raw_bar
 
@@ -47,12 +46,10 @@ ATTEMPTS = [  # hours after the first, and the bars
 
 
 @pytest.fixture(scope="module")
-def known(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def known(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A lake of three attempts, the last of them broken, with a view for each moment."""
-    session = boto3.Session(region_name="us-east-1", **CREDENTIALS)
-    session.client("s3", endpoint_url=stack.aws_endpoint_url).create_bucket(Bucket="test-bars-as-of")
-    settings = stack.model_copy(update={"bucket": "test-bars-as-of", "glue_database": "test_bars_as_of"})
-    glue = session.client("glue", endpoint_url=stack.glue_endpoint_url)
+    settings = module_settings
+    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
     ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
     for number, bars in ATTEMPTS:
         fetched_at = FIRST + number * HOUR

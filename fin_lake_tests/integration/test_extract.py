@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from fin_lake.lake.raw import list_attempts
 from fin_lake.lake.store import Lake
 from fin_lake.local.replay.recording import PACK
+from fin_lake.operations.event_log import BatchedEventLogStorage
 from fin_lake.operations.extract import ExtractError, ExtractReport, closed_hours, extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
@@ -335,6 +336,15 @@ def test_a_failed_crypto_source_is_a_failed_hour_not_a_gap(stack_settings, fault
     assert "no source answered for any symbol" in report.failures[0]
     assert stored(stack_settings, "raw/") == {}
     assert stored(stack_settings, "processed/") == {}
+
+
+def test_a_failure_outside_of_every_step_is_told(stack_settings: Settings, monkeypatch):
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("the event log is full")
+
+    monkeypatch.setattr(BatchedEventLogStorage, "claim_concurrency_slot", broken)
+    report = run(stack_settings, HourRange.of(AT), ["crypto"])
+    assert report.failures == ["RuntimeError: the event log is full"]
 
 
 def test_hours_that_are_not_over_are_refused_or_cut_off(stack: Settings):

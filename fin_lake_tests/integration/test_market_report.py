@@ -80,9 +80,9 @@ def make(settings: Settings) -> tuple[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def settings(stack: Settings) -> Settings:
+def settings(module_settings: Settings) -> Settings:
     """A report of two days, of which one is extracted, with a record that broke a rule."""
-    settings = stack.model_copy(update={"now": parse_hour("2023-01-25T00"), "report_days": 2})
+    settings = module_settings.model_copy(update={"now": parse_hour("2023-01-25T00"), "report_days": 2})
     at = parse_hour("2023-01-23T16")
     broken = raw_bar("GONE", at, close_price=-1.0)
     columns = RAW["stocks"].column_names

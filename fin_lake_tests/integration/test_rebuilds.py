@@ -18,6 +18,7 @@ from fin_lake.analytics import maintenance
 from fin_lake.analytics.project import PROJECT, load_manifest
 from fin_lake.analytics.runner import run_dbt
 from fin_lake.assets.analytics import dbt_variables
+from fin_lake.clients import aws_client
 from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.store import Lake
 from fin_lake.operations.athena import Athena, AthenaError
@@ -26,7 +27,7 @@ from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings, environment
-from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.conftest import CREDENTIALS, hours, own_stores
 from fin_lake_tests.synthetic import fill, synthetic_records
 
 pytestmark = pytest.mark.stack
@@ -50,20 +51,17 @@ MODELS = (
 
 
 @pytest.fixture(scope="module")
-def instance(stack: Settings) -> Iterator[dg.DagsterInstance]:
-    """The stack's Dagster instance."""
-    with open_instance(stack) as instance:
+def instance(module_settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_instance(module_settings) as instance:
         yield instance
 
 
-def lake(stack: Settings, name: str) -> Settings:
-    """Return the stack with a bucket and a Glue database of that name."""
-    session = boto3.Session(region_name="us-east-1", **CREDENTIALS)
-    session.client("s3", endpoint_url=stack.aws_endpoint_url).create_bucket(Bucket=name)
-    database = name.replace("-", "_")
-    glue = session.client("glue", endpoint_url=stack.glue_endpoint_url)
-    ensure_catalog(glue, database=database, bucket=name)
-    return stack.model_copy(update={"bucket": name, "glue_database": database})
+def lake(stack: Settings) -> Settings:
+    """Return the stack with stores of its own, and the lake's tables in Glue."""
+    settings = own_stores(stack)
+    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
+    ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
+    return settings
 
 
 def extracted(settings: Settings, instance: dg.DagsterInstance, span: HourRange) -> ExtractReport:
@@ -98,12 +96,12 @@ def _digits(text: str | None) -> str | None:
 def test_repeated_late_and_interrupted_builds_end_in_the_same_tables(
     stack: Settings, instance: dg.DagsterInstance
 ) -> None:
-    straight = lake(stack, "test-rebuilds-straight")
+    straight = lake(stack)
     assert extracted(straight, instance, SPAN).succeeded
     wanted = contents(straight)
     assert all(wanted[model] for model in MODELS if "source" not in model), "nothing is compared with nothing"
 
-    winding = lake(stack, "test-rebuilds-winding")
+    winding = lake(stack)
     before, after = HourRange(SPAN.start, LATE.start), HourRange(LATE.end, SPAN.end)
     for span in (before, after):
         assert extracted(winding, instance, span).succeeded
@@ -172,10 +170,10 @@ def run_models_until(settings: Settings, statement: str) -> None:
 def test_builds_of_many_days_that_are_killed_leave_no_part_of_a_table_and_no_litter(
     stack: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = walks(lake(stack, "test-kills-straight"))
+    straight = walks(lake(stack))
     run_models(straight)
     wanted = contents(straight)
-    killed = walks(lake(stack, "test-kills-killed"))
+    killed = walks(lake(stack))
     athena = Athena(killed)
 
     run_models_until(killed, FIRST_BATCH)

@@ -6,7 +6,6 @@ import datetime as dt
 import itertools
 import json
 
-import boto3
 import dagster as dg
 import polars as pl
 import pytest
@@ -20,7 +19,7 @@ from fin_lake.partitions import HourRange, hour_key, parse_hour, stock_session_h
 from fin_lake.settings import Settings
 from fin_lake.tables import PORTFOLIOS, PROCESSED, QUARANTINE, RAW, TABLES_BY_ASSET, TECHNICAL_ANALYSIS
 from fin_lake.warehouse.market import connect
-from fin_lake_tests.conftest import CREDENTIALS, hours
+from fin_lake_tests.conftest import hours, own_stores
 from fin_lake_tests.synthetic import synthetic_records
 
 pytestmark = pytest.mark.stack
@@ -71,18 +70,14 @@ def sent() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def troubled(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A lake whose raw layer holds the month."""
-    session = boto3.Session(region_name="us-east-1", **CREDENTIALS)
-    session.client("s3", endpoint_url=stack.aws_endpoint_url).create_bucket(Bucket="test-troubled")
     file = tmp_path_factory.mktemp("portfolios") / "portfolios.yaml"
     file.write_text(PORTFOLIO)
-    settings = stack.model_copy(
-        update={
-            "bucket": "test-troubled",
-            "start": SPAN.start,
-            "now": SPAN.end + dt.timedelta(minutes=5),
-            "stock_symbols": SYMBOLS,
-            "portfolios_file": file,
-        }
+    settings = own_stores(
+        stack,
+        start=SPAN.start,
+        now=SPAN.end + dt.timedelta(minutes=5),
+        stock_symbols=SYMBOLS,
+        portfolios_file=file,
     )
     lake, asked = Lake(settings), stock_session_hours(SPAN)
     write_attempt(lake, RAW["stocks"], RawAttempt(sent(), asked, SPAN.end))

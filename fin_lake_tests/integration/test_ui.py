@@ -52,33 +52,12 @@ def test_an_hour_is_materialized_from_the_ui(ui: Ui, stack: Settings):
 
 def test_a_day_is_backfilled_from_the_ui(ui: Ui, stack: Settings):
     day = hours("2023-01-18T00", 24)
-    launched = ui.ask(
-        """mutation Launch($params: LaunchBackfillParams!) {
-            launchPartitionBackfill(backfillParams: $params) {
-            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
-        params={
-            "assetSelection": ASSETS,
-            "partitionNames": [hour_key(hour) for hour in day],
-            "tags": [],
-            "fromFailure": False,
-        },
-    )["launchPartitionBackfill"]
-    status = """query($id: String!) {
-        partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
-    final = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "COMPLETED", "CANCELED")
-    done = wait_for(
-        "the backfill",
-        lambda: (
-            (s := ui.ask(status, id=launched["backfillId"])["partitionBackfillOrError"]["status"]) in final
-            and s
-        ),
-        seconds=240,
-    )
+    backfill_id, done = ui.backfill(ASSETS, day)
     assert done == "COMPLETED_SUCCESS"
     assert count(stack, day.start, day.end) == 4 * 13
     runs = ui.ask("{ runsOrError(limit: 50) { ... on Runs { results { tags { key value } } } } }")
     tagged = [{t["key"]: t["value"] for t in run["tags"]} for run in runs["runsOrError"]["results"]]
-    of_backfill = [tags for tags in tagged if tags.get("dagster/backfill") == launched["backfillId"]]
+    of_backfill = [tags for tags in tagged if tags.get("dagster/backfill") == backfill_id]
     assert len(of_backfill) == 1, "24 hours of all tables are one run"
 
 

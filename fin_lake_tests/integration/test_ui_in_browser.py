@@ -119,21 +119,15 @@ def test_an_hour_is_materialized(ui: Ui, page: Page, stack: Settings):
 
 
 def test_three_days_are_backfilled(ui: Ui, page: Page, stack: Settings):
-    known = {run["id"] for run in runs(ui)}
+    known = ui.backfills()
     launch(page, ui, DAYS, "Launch backfill")
-
-    def done() -> str | None:
-        asked = """{ partitionBackfillsOrError(limit: 1) {
-            ... on PartitionBackfills { results { status } } } }"""
-        states = [one["status"] for one in ui.ask(asked)["partitionBackfillsOrError"]["results"]]
-        return next((state for state in states if state not in ("REQUESTED", "CANCELING")), None)
-
-    assert wait_for("the backfill", done, seconds=300) == "COMPLETED_SUCCESS"
-    made = [run for run in runs(ui) if run["id"] not in known]
+    [backfill] = wait_for("the backfill", lambda: [one for one in ui.backfills() if one not in known])
+    assert ui.end_of_backfill(backfill, seconds=300) == "COMPLETED_SUCCESS"
+    made = [run for run in runs(ui) if run.get("dagster/backfill") == backfill]
     assert {run["status"] for run in made} == {"SUCCESS"}
     assert len(made) < 12, "72 hours are a handful of runs"
     assert bars(stack, "2023-01-24", "2023-01-27") == 3 * 4 * 13
-    page.goto(f"{ui.address}/runs/b/{made[0]['dagster/backfill']}")
+    page.goto(f"{ui.address}/runs/b/{backfill}")
     expect(page.get_by_text("Completed").first).to_be_visible()
     show(page, "backfill")
 
