@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,8 +55,10 @@ class Lab:
             "FIN_LAKE_STEP_RETRIES": "0",
             "FIN_LAKE_HTTP_TIMEOUT_SECONDS": "120",
         }
+        # whoever runs the tests in the background has them ignore a Ctrl-C
+        command = ["env", "--default-signal=INT", FIN_LAKE, *arguments]
         return subprocess.Popen(
-            [FIN_LAKE, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def backfill(self, *arguments: str) -> tuple[int, Any]:
@@ -152,6 +155,47 @@ def test_two_extracts_at_once_never_ask_a_source_at_the_same_time(lab: Lab, inst
         fetched.append((stats["raw__stocks"].start_time, stats["raw__stocks"].end_time))
     (_, first_end), (second_start, _) = sorted(fetched)
     assert first_end <= second_start
+
+
+def status_of(instance: dg.DagsterInstance, backfill_id: str) -> str:
+    return str(instance.get_backfill(backfill_id).status.value)
+
+
+def test_who_stops_watching_leaves_the_backfill_which_can_be_cancelled(
+    lab: Lab, instance: dg.DagsterInstance
+):
+    lab.fault("yahoo", "timeout", seconds=120)
+    watching = lab.start("backfill", *span_of(FOUR_HOURS), "--select", "raw/stocks")
+    wait_for("a run", lambda: instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+    watching.send_signal(signal.SIGINT)
+    out, err = watching.communicate(timeout=30)
+    assert watching.returncode == 130, out + err
+    backfill_id = re.search(r"fin-lake backfill --cancel (\w+)", out)[1]
+    assert status_of(instance, backfill_id) == "REQUESTED"
+
+    cancelling = lab.start("backfill", "--cancel", backfill_id)
+    out, err = cancelling.communicate(timeout=30)
+    assert cancelling.returncode == 0, out + err
+    wait_for("the end", lambda: status_of(instance, backfill_id) == "CANCELED")
+    assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.CANCELED}
+    wait_for("the daemon's end", lambda: not is_alive(instance))
+
+    again = lab.start("backfill", "--cancel", backfill_id)
+    _, err = again.communicate(timeout=30)
+    assert again.returncode == 1
+    assert f"backfill {backfill_id} is over: CANCELED" in err
+
+
+def test_a_detached_backfill_is_made_by_a_daemon_that_outlives_the_command(
+    lab: Lab, instance: dg.DagsterInstance
+):
+    started = lab.start("backfill", *span_of(FOUR_HOURS), "--select", "raw/stocks", "--detach")
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 0, out + err
+    backfill_id = re.search(r"fin-lake backfill --cancel (\w+)", out)[1]
+    wait_for("the end", lambda: status_of(instance, backfill_id) == "COMPLETED_SUCCESS")
+    assert list(attempts(lab).values()) == [1, 1, 1, 1]
+    wait_for("the daemon's end", lambda: not is_alive(instance))
 
 
 def test_a_pool_that_is_there_already_is_no_failure(instance: dg.DagsterInstance):
