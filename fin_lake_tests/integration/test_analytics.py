@@ -116,9 +116,9 @@ def test_an_hour_is_built_tested_and_described(an_hour):
     assert "dagster/row_count" not in made["staging/bars"][0].metadata, "a view is not counted"
 
 
-def test_dbts_lines_are_the_runs_log(an_hour, instance):
+def test_dbts_lines_are_the_runs_log(an_hour, instance, settings):
     lines = [entry.user_message for entry in instance.all_logs(an_hour.run_id)]
-    assert any("OK created sql view model test_analytics.stg_bars" in line for line in lines)
+    assert any(f"OK created sql view model {settings.glue_database}.stg_bars" in line for line in lines)
     assert any("WARN 1 prices_are_low" in line for line in lines)
     assert any("dbt build --select fqn:*" in line for line in lines), "the whole is not named piece by piece"
     assert "Done. PASS=6 WARN=1 ERROR=0 SKIP=0 NO-OP=0 TOTAL=7" in lines

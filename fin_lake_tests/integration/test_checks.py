@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 import polars as pl
-import psycopg
 import pytest
 
 from fin_lake.assets import processed
@@ -21,6 +20,7 @@ from fin_lake.partitions import HOUR, HourRange
 from fin_lake.settings import Settings
 from fin_lake.tables import PROCESSED
 from fin_lake.transforms.clean import clean
+from fin_lake.warehouse.market import connect, ensure_schema
 from fin_lake_tests.conftest import hours
 
 pytestmark = pytest.mark.stack
@@ -56,7 +56,8 @@ def named(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, object]]:
 
 
 def execute(settings: Settings, statement: str, rows: Sequence[Sequence[object]] = ((),)) -> None:
-    with psycopg.connect(settings.database()) as connection:
+    with connect(settings.database()) as connection:
+        ensure_schema(connection)
         for row in rows:
             connection.execute(statement, row)
 
@@ -142,15 +143,11 @@ def test_a_step_passes_only_with_the_split_that_explains_it(
         " close_price, volume, source) values (%s, %s, '1h', %s, %s, %s, %s, 1, 'yahoo')"
     )
     execute(stack_settings, insert, [(STEP_SYMBOL, when, *[close] * 4) for when, close in closes])
-    try:
-        if ratio is not None:
-            split = f"insert into {SPLITS} values (%s, %s, 'split', %s, 'yahoo')"
-            execute(stack_settings, split, [(STEP_SYMBOL, at, ratio)])
-        found = checked(stack_settings, span, "market/stocks", "step_changes")
-        assert found.passed is (named_steps == 0)
-        assert found.severity is dg.AssetCheckSeverity.WARN
-        if named_steps:
-            assert [(one["symbol"], one["timestamp"]) for one in named(found)] == [(STEP_SYMBOL, str(at))]
-    finally:
-        for table in ("stocks", "corporate_actions"):
-            execute(stack_settings, f"delete from market.{table} where symbol = %s", [(STEP_SYMBOL,)])
+    if ratio is not None:
+        split = f"insert into {SPLITS} values (%s, %s, 'split', %s, 'yahoo')"
+        execute(stack_settings, split, [(STEP_SYMBOL, at, ratio)])
+    found = checked(stack_settings, span, "market/stocks", "step_changes")
+    assert found.passed is (named_steps == 0)
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    if named_steps:
+        assert [(one["symbol"], one["timestamp"]) for one in named(found)] == [(STEP_SYMBOL, str(at))]
