@@ -40,6 +40,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "as-of": "fin_lake.operations.as_of_command:as_of_command",
     "hours": "fin_lake.operations.hours_command:hours",
     "backfill": "fin_lake.operations.backfill_command:backfill",
+    "deploy": "fin_lake.operations.deploy_command:deploy",
 }
 
 

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     )
     bucket: str = Field("financial-trading-data-lake", validation_alias="AWS_S3_BUCKET_NAME")
+    encryption: Literal["AES256", "aws:kms"] = Field("AES256", validation_alias="FIN_LAKE_ENCRYPTION")
     athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
     athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
     glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
@@ -79,6 +80,13 @@ class Settings(BaseSettings):
     )
     cloudwatch_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL")
+    )
+    cloudformation_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDFORMATION", "AWS_ENDPOINT_URL")
+    )
+    stack_name: str = Field("fin-lake", pattern=r"^[a-z][a-z0-9-]{0,40}$", validation_alias="FIN_LAKE_STACK")
+    deploy_parameters: Annotated[dict[str, str], NoDecode] = Field(
+        {}, validation_alias="FIN_LAKE_DEPLOY_PARAMETERS"
     )
     cloudwatch_namespace: str = Field(
         "", pattern=r"^[A-Za-z0-9_./#-]{0,255}$", validation_alias="FIN_LAKE_CLOUDWATCH_NAMESPACE"
@@ -157,6 +165,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"{part!r} is not COIN=SYMBOL, as in bitcoin=BTC-USD")
             coins[coin.strip()] = symbol.strip()
         return coins
+
+    @field_validator("deploy_parameters", mode="before")
+    @classmethod
+    def _split_parameters(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(";") if part.strip()]
+        for name, equals, _ in pairs:
+            if not equals:
+                raise ValueError(f"{name!r} is not NAME=VALUE, as in MonthlyBudget=50;CloudFront=yes")
+        return {name.strip(): given.strip() for name, _, given in pairs}
 
     @field_validator("bucket", mode="after")
     @classmethod

@@ -28,7 +28,7 @@ LATER_SECONDS: Final = 300
 """How long a message is hidden whose object cannot be dealt with yet."""
 MOST_RECEIVES: Final = 30
 """After so many hand-outs, two and a half hours at the least, a message is given up."""
-_KEPT_SECONDS: Final = 14 * 24 * 3600
+KEPT_SECONDS: Final = 14 * 24 * 3600
 _BATCH: Final = 10
 _CONFIGURATION: Final = "fin-lake-raw-objects"
 _PREFIX: Final = "raw/"
@@ -203,7 +203,7 @@ def ensure_notifications(settings: Settings) -> str:
 
 
 def _queue(sqs: Any, name: str, attributes: dict[str, str]) -> str:
-    wanted = {"MessageRetentionPeriod": str(_KEPT_SECONDS), **attributes}
+    wanted = {"MessageRetentionPeriod": str(KEPT_SECONDS), **attributes}
     try:
         url = str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
     except sqs.exceptions.QueueDoesNotExist:

@@ -24,6 +24,8 @@ SECRET_KEY: Final = "test"  # noqa: S105 - ministack's own, it checks none
 DEFAULT_REGION: Final = "us-east-1"
 QUEUE: Final = "fin-lake-raw-objects"
 NAMESPACE: Final = "FinLake"
+# of the template's resources: what another service here serves, and what ministack does not
+ELSEWHERE: Final = "GlueAndAthena=no;TlsOnly=no;EmrServerless=no;MonthlyBudget=0"
 _S3: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 _META: Final = ".meta.json"
 
@@ -142,6 +144,7 @@ class LocalAws(Service):
             "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
             "FIN_LAKE_NOTIFICATIONS_QUEUE": QUEUE,
             "FIN_LAKE_CLOUDWATCH_NAMESPACE": NAMESPACE,
+            "FIN_LAKE_DEPLOY_PARAMETERS": ELSEWHERE,
         }
 
 
