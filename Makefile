@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 MODELS := dbt_project/target/manifest.json
 UV     := uv==0.13.9
+CHECKOV := checkov==3.3.30
 
 .DEFAULT_GOAL := help
 .PHONY: help extract dev up down models test browser bench lint format pins
@@ -40,11 +41,14 @@ browser:
 		test "$$(id -u)" = 0 || exit 0; echo "installing Chromium, for the tests of the UI"; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null || true
 
-lint: $(MODELS)  ## check style, types, and that Dagster loads the definitions
+lint: $(MODELS)  ## check style, types, the account's template, and that Dagster loads the definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@cd dbt_project && ../$(BIN)/sqlfluff lint --nocolor
+	@$(BIN)/cfn-lint infrastructure/lake.yaml
+	@$(BIN)/uv tool run --quiet --python $(BIN)/python --from $(CHECKOV) checkov --framework cloudformation \
+		--skip-download --quiet --compact -f infrastructure/lake.yaml
 	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
 
 format: $(READY) ## put the code in order

@@ -222,7 +222,7 @@ class _Stack:
         """Make a change set and return its name; None if nothing would change."""
         name = f"fin-lake-{time.time_ns()}"
         # an import takes nothing but what it imports
-        more = {"ResourcesToImport": list(resources)} if resources else {"Tags": self._tags()}
+        more: dict[str, Any] = {"ResourcesToImport": list(resources)} if resources else {"Tags": self._tags()}
         self._cloudformation.create_change_set(
             StackName=self._name,
             ChangeSetName=name,
