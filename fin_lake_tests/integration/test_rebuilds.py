@@ -117,11 +117,16 @@ def test_repeated_late_and_interrupted_builds_end_in_the_same_tables(
 
     ensure_catalog(glue, database=winding.glue_database, bucket=winding.bucket)
     assert extracted(winding, instance, LATE).succeeded
-    assert contents(winding) == wanted, "after the late hour, and the failure"
+    late = contents(winding)
+    # the indicators of the hours that look back to it are made again by Dagster's automation
+    assert {m: late[m] for m in MODELS if m != FEATURES} == {m: wanted[m] for m in MODELS if m != FEATURES}, (
+        "after the late hour, and the failure"
+    )
     assert extracted(winding, instance, SPAN).succeeded
     assert contents(winding) == wanted, "after the same days again"
 
 
+FEATURES = "ml_features_hourly"
 KILLED_AT = """
 import os, re, signal, sys
 from botocore.client import BaseClient

@@ -29,7 +29,7 @@ def test_every_command_has_help_with_an_example(command):
         (["--hour", "soon"], "is not an hour"),
         (["--to", "2023-01-03"], "--to needs --from"),
         (["--hour", "2023-01-03T14", "--from", "2023-01-03"], "exclude each other"),
-        (["--no-stocks", "--no-crypto"], "nothing to extract"),
+        (["--no-stocks", "--no-crypto"], "nothing is left"),
     ],
 )
 def test_wrong_usage_is_explained(arguments, words):
