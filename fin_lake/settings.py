@@ -27,6 +27,8 @@ from fin_lake.partitions import HourError, floor_hour, parse_hour
 
 STACK_ENV: Final = "stack.env"
 _OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
+StorageClass = Literal["STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"]
+"""Classes whose objects are read at once; the archives are the lifecycle's affair, or nobody's."""
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
 
 
@@ -72,6 +74,13 @@ class Settings(BaseSettings):
     )
     bucket: str = Field("financial-trading-data-lake", validation_alias="AWS_S3_BUCKET_NAME")
     encryption: Literal["AES256", "aws:kms"] = Field("AES256", validation_alias="FIN_LAKE_ENCRYPTION")
+    kms_key: str = Field(
+        "",
+        pattern=r"^(|arn:[a-z-]+:kms:\S+|alias/[A-Za-z0-9/_-]+|(mrk-)?[0-9a-f-]{32,36})$",
+        validation_alias="FIN_LAKE_KMS_KEY",
+    )
+    storage_class: StorageClass = Field("STANDARD", validation_alias="FIN_LAKE_STORAGE_CLASS")
+    accelerate: bool = Field(False, validation_alias="FIN_LAKE_S3_ACCELERATE")
     athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
     athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
     glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
@@ -189,6 +198,12 @@ class Settings(BaseSettings):
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             missing = "AWS_SECRET_ACCESS_KEY" if self.aws_access_key_id else "AWS_ACCESS_KEY_ID"
             raise ValueError(f"{missing} is missing: the two halves of a key are set together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _key_is_for_kms(self) -> Settings:
+        if self.kms_key and self.encryption != "aws:kms":
+            raise ValueError("FIN_LAKE_KMS_KEY is set, and FIN_LAKE_ENCRYPTION is not aws:kms")
         return self
 
     @property
@@ -335,6 +350,14 @@ def environment(settings: Settings) -> dict[str, str]:
         shown["FIN_LAKE_NOTIFICATIONS_QUEUE"] = settings.notifications_queue
     if settings.cloudwatch_namespace:
         shown["FIN_LAKE_CLOUDWATCH_NAMESPACE"] = settings.cloudwatch_namespace
+    if settings.encryption != "AES256":
+        shown["FIN_LAKE_ENCRYPTION"] = settings.encryption
+    if settings.kms_key:
+        shown["FIN_LAKE_KMS_KEY"] = settings.kms_key
+    if settings.storage_class != "STANDARD":
+        shown["FIN_LAKE_STORAGE_CLASS"] = settings.storage_class
+    if settings.accelerate:
+        shown["FIN_LAKE_S3_ACCELERATE"] = "true"
     if settings.portfolios_file is not None:
         shown["FIN_LAKE_PORTFOLIOS"] = os.fspath(settings.portfolios_file.resolve())
     optional = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fin_lake.settings import Settings
 
 CONCURRENCY: Final = 16
+_SMALLEST_PART: Final = 5 * 1024 * 1024  # S3's rule for parts but the last
 _RETRIES: Final = 5
 _RETRY_FOR: Final = dt.timedelta(seconds=30)
 _REQUEST_TIMEOUT: Final = dt.timedelta(seconds=30)
@@ -96,6 +98,12 @@ class Lake:
         """The client, opened when it is first needed, so that definitions load without a stack."""
         return _open_store(self._settings)
 
+    @property
+    def _attributes(self) -> Attributes:
+        """What every object is given; the default class is not named, so that the bucket may decide."""
+        of = self._settings.storage_class
+        return {} if of == "STANDARD" else {"Storage-Class": of}
+
     def __repr__(self) -> str:
         return f"Lake(s3://{self.bucket})"
 
@@ -121,15 +129,40 @@ class Lake:
 
         A browser shows an object whose ``content_type`` it knows, and saves any other.
         """
-        attributes: Attributes | None = {"Content-Type": content_type} if content_type else None
+        attributes = self._attributes | ({"Content-Type": content_type} if content_type else {})
         with self._explained(key):
             obstore.put(self._store, key, data, attributes=attributes, use_multipart=False)
+
+    def put_parts(
+        self, key: str, parts: Iterable[bytes], *, concurrency: int, content_type: str | None = None
+    ) -> str:
+        """Write an object of any length from its parts, several at a time; return its ETag without quotes.
+
+        Parts but the last are of one length, of at least 5 MiB (S3's rule), and are sent as they come. A
+        reader sees nothing of the object before its last part is there.
+        """
+        attributes = self._attributes | ({"Content-Type": content_type} if content_type else {})
+        pieces = iter(parts)
+        first = next(pieces, b"")
+        with self._explained(key):
+            written = obstore.put(
+                self._store,
+                key,
+                itertools.chain([first], pieces),
+                attributes=attributes,
+                use_multipart=True,
+                chunk_size=max(len(first), _SMALLEST_PART),
+                max_concurrency=concurrency,
+            )
+        return _bare(written["e_tag"])
 
     def put_new(self, key: str, data: bytes) -> str | None:
         """Write an object only if there is none of that key; return its ETag, or None if it was taken."""
         try:
             with self._explained(key):
-                written = obstore.put(self._store, key, data, mode="create", use_multipart=False)
+                written = obstore.put(
+                    self._store, key, data, mode="create", attributes=self._attributes, use_multipart=False
+                )
         except _TakenError:
             return None
         return _bare(written["e_tag"])
@@ -229,6 +262,14 @@ def _open_store(settings: Settings) -> S3Store:
         "client_options": {"timeout": _REQUEST_TIMEOUT},
         "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
     }
+    if settings.encryption == "aws:kms":  # S3's own keys are S3's default: who names none gets the bucket's
+        options["server_side_encryption"] = settings.encryption
+        options["sse_bucket_key_enabled"] = True
+        if settings.kms_key:
+            options["sse_kms_key_id"] = settings.kms_key
+    if settings.accelerate and not settings.aws_endpoint_url:
+        options["endpoint"] = f"https://{settings.bucket}.s3-accelerate.amazonaws.com"
+        options["virtual_hosted_style_request"] = True
     if settings.aws_endpoint_url:
         options["endpoint"] = settings.aws_endpoint_url
         options["virtual_hosted_style_request"] = False

@@ -136,7 +136,7 @@ class Athena:
                 "Database": database or self._settings.glue_database,
             },
             "WorkGroup": self._settings.athena_workgroup,
-            "ResultConfiguration": {"OutputLocation": f"s3://{self._settings.bucket}/athena-results/"},
+            "ResultConfiguration": self._results(),
         }
         if parameters:
             asked["ExecutionParameters"] = list(parameters)
@@ -153,6 +153,15 @@ class Athena:
                 else "check credentials, AWS_DEFAULT_REGION and the network"
             )
             raise AthenaError(f"Athena cannot be asked: {error}", remedy) from None
+
+    def _results(self) -> dict[str, Any]:
+        place: dict[str, Any] = {"OutputLocation": f"s3://{self._settings.bucket}/athena-results/"}
+        if self._settings.kms_key:
+            place["EncryptionConfiguration"] = {
+                "EncryptionOption": "SSE_KMS",
+                "KmsKey": self._settings.kms_key,
+            }
+        return place
 
     def _wait(self, id_: str, progress: Callable[[str], None]) -> Any:
         attempt = 0

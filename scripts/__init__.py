@@ -1,0 +1,1 @@
+"""Entry points under the names that the lake's first users know."""
