@@ -34,6 +34,7 @@ bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.analytics
 	@$(BIN)/python -m fin_lake_tests.bench.indicators
 	@$(BIN)/python -m fin_lake_tests.bench.automation
+	@$(BIN)/python -m fin_lake_tests.bench.upload
 
 # the tests drive the UI in one; where it cannot be installed, they say so
 browser:

@@ -14,6 +14,7 @@ from fin_lake.clients import aws_client
 from fin_lake.lake import notifications
 from fin_lake.lake.notifications import ensure_notifications
 from fin_lake.lake.store import Lake
+from fin_lake.lake.uploader import S3Uploader
 from fin_lake.local.processes import wait_until
 from fin_lake.settings import Settings
 
@@ -137,3 +138,13 @@ def test_setting_up_twice_changes_nothing_and_leaves_other_notifications(setting
     after = s3.get_bucket_notification_configuration(Bucket=settings.bucket)["QueueConfigurations"]
     assert sorted(one["Id"] for one in after) == ["fin-lake-raw-objects", "theirs"]
     assert sorted(map(str, after)) == sorted(map(str, before))
+
+
+def test_what_the_uploader_puts_is_recorded_as_its_hour(settings: Settings, instance):
+    bar = {"symbol": "AAPL", "timestamp": "2023-01-10T15:00", "close": 11.0}
+    address = S3Uploader(settings).upload_stock_data([bar])
+    assert wait_until(lambda: messages(settings, settings.notifications_queue) == 1, seconds=20)
+    tick(settings, instance)
+    assert recorded(instance) == [address.rpartition("/")[2]]
+    [record] = instance.fetch_materializations(STOCKS, limit=9).records
+    assert record.partition_key == "2023-01-10-15:00"
