@@ -396,10 +396,14 @@ class _Stack:
                 "Type": kind,
                 "DeletionPolicy": "Retain",
                 "UpdateReplacePolicy": "Retain",
-                "Properties": {named: self._name_of(logical_id, named)},
+                "Properties": {named: self._template["Resources"][logical_id]["Properties"][named]},
             }
-        kept = ("AWSTemplateFormatVersion", "Description")
-        alone = {**{name: self._template[name] for name in kept}, "Resources": resources}
+        alone = {
+            "AWSTemplateFormatVersion": self._template["AWSTemplateFormatVersion"],
+            # a name that were a literal now would be another name afterwards
+            "Parameters": {name: self._template["Parameters"][name] for name in _NAMES.values()},
+            "Resources": resources,
+        }
         imports = [
             {"ResourceType": kind, "LogicalResourceId": logical_id, "ResourceIdentifier": identifier}
             for logical_id, kind, identifier in found

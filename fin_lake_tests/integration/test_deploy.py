@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fin_lake.clients import aws_client
+from fin_lake.lake.notifications import ensure_notifications
 from fin_lake.lake.store import Lake
 from fin_lake.local.aws import ELSEWHERE
 from fin_lake.operations.deploy import DeployError, deploy
@@ -33,12 +34,13 @@ NOT_KEPT = {
 
 @pytest.fixture
 def settings(stack_settings: Settings) -> Settings:
-    """A stack, a queue and metrics of the test's own; the bucket is there already, and holds an object."""
+    """Names of the test's own; the bucket is there already and holds an object, and the queue is, too."""
     name = stack_settings.bucket
     mine = stack_settings.model_copy(
         update={"stack_name": name, "notifications_queue": name, "cloudwatch_namespace": name}
     )
     Lake(mine).put("raw/stocks/kept", b"before the stack")
+    ensure_notifications(mine)
     return mine
 
 
@@ -50,7 +52,8 @@ def test_a_bucket_that_is_there_becomes_the_stacks_and_a_second_deployment_chang
     settings: Settings,
 ):
     first = deploy(settings)
-    assert {(one.action, one.logical_id) for one in first.changes} >= {("Import", "Bucket"), ("Add", "Queue")}
+    found = {(one.action, one.logical_id) for one in first.changes}
+    assert found >= {("Import", "Bucket"), ("Import", "Queue"), ("Add", "Logs"), ("Modify", "Queue")}
     assert Lake(settings).get("raw/stocks/kept") == b"before the stack"
     assert {name.partition(": ")[2] for name in first.not_kept} == NOT_KEPT
 

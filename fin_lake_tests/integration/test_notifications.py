@@ -143,7 +143,6 @@ def test_setting_up_twice_changes_nothing_and_leaves_other_notifications(setting
 def test_what_the_uploader_puts_is_recorded_as_its_hour(settings: Settings, instance):
     bar = {"symbol": "AAPL", "timestamp": "2023-01-10T15:00", "close": 11.0}
     address = S3Uploader(settings).upload_stock_data([bar])
-    assert wait_until(lambda: messages(settings, settings.notifications_queue) == 1, seconds=20)
     tick(settings, instance)
     assert recorded(instance) == [address.rpartition("/")[2]]
     [record] = instance.fetch_materializations(STOCKS, limit=9).records
