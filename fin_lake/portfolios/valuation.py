@@ -21,26 +21,22 @@ What the numbers assume:
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fin_lake.partitions import HOUR, HourRange, hour_key
+from fin_lake.partitions import HourRange
 from fin_lake.portfolios import measures
-from fin_lake.portfolios.definitions import CASH, WEIGHT_TOLERANCE, Allocation, Portfolio, PortfolioError
+from fin_lake.portfolios.definitions import CASH, Portfolio
 from fin_lake.portfolios.measures import Floats, GrowingReturns, Integers
+from fin_lake.portfolios.walk import Market, Path, hours_between, market_of, summed, walk
 from fin_lake.schema import Column
 from fin_lake.tables import HOLDING_COLUMNS, VALUATION_COLUMNS
 
-Booleans = NDArray[np.bool_]
-
 _HOUR_US: Final = 3_600_000_000
-_HOURS_A_DAY: Final = 24
-_DAY_OF_MONDAY: Final = 3  # 1970-01-01 was a Thursday
 _TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
 
@@ -82,50 +78,15 @@ def value(portfolio: Portfolio, prices: pl.DataFrame, hours: HourRange) -> Value
     """
     symbols = portfolio.symbols
     columns = list(dict.fromkeys([*symbols, portfolio.benchmark]))
-    market = _market(portfolio, prices, columns, hours.end)
-    path = _walk(portfolio, market, len(symbols))
+    market = market_of(portfolio, prices, columns, hours.end)
+    path = walk(portfolio, market, len(symbols))
     figures = _figures(portfolio, market, path)
-    first, last = (_hours_between(portfolio.start, moment) for moment in (hours.start, hours.end))
+    first, last = (hours_between(portfolio.start, moment) for moment in (hours.start, hours.end))
     rows = slice(*(int(i) for i in np.searchsorted(path.hours, [first, last])))
     return Valued(
         valuations=_valuations(portfolio, market, path, figures, rows),
         holdings=_holdings(portfolio, market, path, figures, rows),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """Prices of S symbols in the H hours since the start.
-
-    ``bars`` says where there is a bar, ``priced_in`` which hour the last known price is from (−1 if
-    none), ``price`` is that price (0 if none); all of shape (H, S).
-    """
-
-    start: dt.datetime
-    columns: dict[str, int]
-    bars: Booleans
-    priced_in: Integers
-    price: Floats
-
-    @property
-    def days(self) -> Integers:
-        """The UTC day of each hour, since 1970."""
-        first = int(self.start.timestamp()) // 3600
-        return (first + np.arange(len(self.bars))) // _HOURS_A_DAY
-
-
-@dataclass(frozen=True, slots=True)
-class _Path:
-    """What was held at each of T valuations: hours since the start, units (T, S), cash (T,).
-
-    ``since`` is the valuation from which each symbol has been part of an allocation, T if never.
-    """
-
-    hours: Integers
-    units: Floats
-    cash: Floats
-    rebalanced: Booleans
-    since: Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,233 +103,11 @@ class _Figures:
     cumulative_contribution: Floats
 
 
-def _hours_between(start: dt.datetime, moment: dt.datetime) -> int:
-    return max((moment - start) // HOUR, 0)
-
-
-def _market(portfolio: Portfolio, prices: pl.DataFrame, columns: list[str], end: dt.datetime) -> _Market:
-    position = {symbol: i for i, symbol in enumerate(columns)}
-    count = _hours_between(portfolio.start, end)
-    close = pl.col("close_price").cast(pl.Float64)
-    known = prices.filter(
-        pl.col("symbol").is_in(columns)
-        & (pl.col("hour_start") >= portfolio.start)
-        & (pl.col("hour_start") < end)
-        & close.is_finite()
-        & (close > 0)
-    ).select(
-        "symbol",
-        column=pl.col("symbol").cast(pl.String).replace_strict(position, return_dtype=pl.Int64),
-        since=pl.col("hour_start").cast(_TIMESTAMP).dt.timestamp("us") - _microseconds(portfolio.start),
-        close=close,
-    )
-    _check_prices(portfolio, known)
-    hour, column = (known["since"] // _HOUR_US).to_numpy(), known["column"].to_numpy()
-    closes = np.zeros((count, len(columns)))
-    closes[hour, column] = known["close"].to_numpy()
-    bars = closes > 0
-    priced_in = np.where(bars, np.arange(count)[:, None], -1)
-    np.maximum.accumulate(priced_in, axis=0, out=priced_in)
-    price = np.take_along_axis(closes, np.maximum(priced_in, 0), axis=0) if count else closes
-    return _Market(portfolio.start, position, bars, priced_in, price)
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000
-
-
-def _check_prices(portfolio: Portfolio, known: pl.DataFrame) -> None:
-    remedy = "pass one closing price per symbol and whole hour"
-    within = known.filter(pl.col("since") % _HOUR_US != 0)
-    if not within.is_empty():
-        raise PortfolioError(
-            f"portfolio {portfolio.name!r}: a price of {within['symbol'][0]} is not at the start of an hour",
-            remedy,
-        )
-    twice = known.filter(known.select("column", "since").is_duplicated())
-    if not twice.is_empty():
-        hour = portfolio.start + dt.timedelta(microseconds=twice["since"][0])
-        raise PortfolioError(
-            f"portfolio {portfolio.name!r}: {twice['symbol'][0]} has two prices at {hour_key(hour)}", remedy
-        )
-
-
-@dataclass(slots=True)
-class _Book:
-    """What is held while the path is walked."""
-
-    units: Floats
-    cash: float
-    allocation: int = -1
-
-
-@dataclass(slots=True)
-class _Steps:
-    """The valuations so far, in blocks between which nothing was traded."""
-
-    hours: list[Integers] = field(default_factory=list)
-    units: list[Floats] = field(default_factory=list)
-    cash: list[float] = field(default_factory=list)
-    rebalanced: list[bool] = field(default_factory=list)
-
-    def add(self, hours: Integers, book: _Book, *, rebalanced: bool) -> None:
-        self.hours.append(hours)
-        self.units.append(book.units)
-        self.cash.append(book.cash)
-        self.rebalanced.append(rebalanced)
-
-
-class _Walk:
-    """The walk from one transaction to the next."""
-
-    def __init__(self, portfolio: Portfolio, market: _Market, held: int) -> None:
-        self.portfolio = portfolio
-        self.market = market
-        self.end = len(market.bars)
-        self.periods = _periods(portfolio, market)
-        self.targets = [_targets(allocation, market, held) for allocation in portfolio.allocations]
-        self.effective = [_hours_between(portfolio.start, a.effective) for a in portfolio.allocations]
-        self.book = _Book(np.zeros(held), portfolio.initial_cash)
-        self.steps = _Steps()
-        self.since = np.full(held, -1, np.int64)
-        self._traded: dict[bytes, Integers] = {}
-
-    def hours_traded(self, symbols: Booleans) -> Integers:
-        """Return the hours in which at least one of the symbols has a bar."""
-        key = symbols.tobytes()
-        if key not in self._traded:
-            bars = self.market.bars[:, : symbols.size]
-            self._traded[key] = np.flatnonzero((bars & symbols).any(axis=1))
-        return self._traded[key]
-
-    def watched(self) -> Booleans:
-        """Return what is held, or else what is to be held."""
-        held = self.book.units > 0
-        if held.any() or self.book.allocation < 0:
-            return held
-        return self.targets[self.book.allocation] > 0
-
-    def next_allocation(self, watched: Booleans, after: int) -> int:
-        """Return the hour at which a later allocation takes effect; the end if none does."""
-        found = self.end
-        for target, effective in zip(
-            self.targets[self.book.allocation + 1 :],
-            self.effective[self.book.allocation + 1 :],
-            strict=True,
-        ):
-            if effective >= found:
-                break
-            hours = self.hours_traded(watched | (target > 0))
-            at = np.searchsorted(hours, max(effective, after + 1))
-            found = min(found, int(hours[at]) if at < hours.size else self.end)
-        return found
-
-    def next_rebalancing(self, watched: Booleans, after: int) -> int:
-        """Return the first valuation of the next period; the end if nothing is to be restored."""
-        if after < 0 or not self.has_to_restore():
-            return self.end
-        hours = self.hours_traded(watched)
-        following = np.searchsorted(self.periods, self.periods[after], side="right")
-        at = np.searchsorted(hours, following)
-        return int(hours[at]) if at < hours.size else self.end
-
-    def has_to_restore(self) -> bool:
-        allocation = self.portfolio.allocations[self.book.allocation]
-        target = self.targets[self.book.allocation]
-        return allocation.units is None or bool((self.book.units != target).any())
-
-    def run(self) -> _Path:
-        after, valuations = -1, 0
-        while True:
-            watched = self.watched()
-            reallocated = self.next_allocation(watched, after)
-            event = min(reallocated, self.next_rebalancing(watched, after))
-            hours = self.hours_traded(watched)
-            between = hours[np.searchsorted(hours, after, side="right") : np.searchsorted(hours, event)]
-            self.steps.add(between, self.book, rebalanced=False)
-            if event >= self.end:
-                return self.path()
-            valuations += between.size
-            self.trade(event)
-            newly = (self.targets[self.book.allocation] > 0) & (self.since < 0)
-            self.since[newly] = valuations
-            self.steps.add(np.array([event]), self.book, rebalanced=True)
-            valuations += 1
-            after = event
-
-    def trade(self, hour: int) -> None:
-        """Set the book to the allocation in force at an hour, at its closes."""
-        price = self.market.price[hour, : self.book.units.size]
-        total = float(_summed(np.append(self.book.cash, self.book.units * price)))
-        self.book.allocation = int(np.searchsorted(self.effective, hour, side="right")) - 1
-        target = np.where(price > 0, self.targets[self.book.allocation], 0.0)
-        if self.portfolio.allocations[self.book.allocation].units is None:
-            weight = 1.0 - float(_summed(target))
-            self.book.cash = total * (weight if weight > WEIGHT_TOLERANCE else 0.0)
-            self.book.units = np.divide(total * target, price, out=np.zeros_like(price), where=price > 0)
-            return
-        cost = float(_summed(target * price))
-        cash = total - cost
-        if cash < -WEIGHT_TOLERANCE * total:
-            raise PortfolioError(
-                f"portfolio {self.portfolio.name!r}: the units allocated at "
-                f"{hour_key(self.portfolio.allocations[self.book.allocation].effective)} cost {cost:.2f} at "
-                f"{hour_key(self.market.start + hour * HOUR)}, when the portfolio is worth {total:.2f}",
-                f"allocate fewer units, or raise initial_cash by {-cash:.2f} or more",
-            )
-        self.book.cash, self.book.units = max(cash, 0.0), target
-
-    def path(self) -> _Path:
-        repeats = [hours.size for hours in self.steps.hours]
-        hours = np.concatenate(self.steps.hours)
-        return _Path(
-            hours=hours,
-            units=np.repeat(np.stack(self.steps.units), repeats, axis=0),
-            cash=np.repeat(np.array(self.steps.cash), repeats),
-            rebalanced=np.repeat(np.array(self.steps.rebalanced), repeats),
-            since=np.where(self.since < 0, hours.size, self.since),
-        )
-
-
-def _walk(portfolio: Portfolio, market: _Market, held: int) -> _Path:
-    return _Walk(portfolio, market, held).run()
-
-
-def _targets(allocation: Allocation, market: _Market, held: int) -> Floats:
-    target = np.zeros(held)
-    for symbol in allocation.symbols:
-        target[market.columns[symbol]] = (allocation.weights or allocation.units or {})[symbol]
-    total = float(_summed(target)) if held else 0.0
-    if allocation.weights and abs(total - 1.0) <= WEIGHT_TOLERANCE:
-        target = target / total
-    return target
-
-
-def _periods(portfolio: Portfolio, market: _Market) -> Integers:
-    """Return a number per hour that grows where weights are to be restored."""
-    days = market.days
-    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    return {
-        "none": np.zeros_like(days),
-        "daily": days,
-        "weekly": (days + _DAY_OF_MONDAY) // 7,
-        "monthly": months,
-        "quarterly": months // 3,
-    }[portfolio.rebalancing]
-
-
-def _summed(values: Floats) -> Floats:
-    """Return the sums over the last axis, added in its order whatever the array's shape."""
-    if not values.shape[-1]:
-        return np.zeros(values.shape[:-1])
-    return np.asarray(np.cumsum(values, axis=-1)[..., -1])
-
-
-def _figures(portfolio: Portfolio, market: _Market, path: _Path) -> _Figures:
+def _figures(portfolio: Portfolio, market: Market, path: Path) -> _Figures:
     held = path.units.shape[1]
     price = market.price[path.hours, :held]
     worth = path.units * price
-    invested = _summed(worth)
+    invested = summed(worth)
     total = path.cash + invested
     before = np.concatenate([[portfolio.initial_cash], total[:-1]])
     gain = np.zeros_like(worth)
@@ -393,7 +132,7 @@ class _Days:
     number: Integers
 
     @classmethod
-    def of(cls, market: _Market, path: _Path) -> _Days:
+    def of(cls, market: Market, path: Path) -> _Days:
         _, firsts, number = np.unique(market.days[path.hours], return_index=True, return_inverse=True)
         return cls(firsts, number)
 
@@ -404,7 +143,7 @@ class _Days:
         return GrowingReturns(so_far[self.firsts[1:] - 1], self.number, so_far)
 
 
-def _benchmark(market: _Market, path: _Path, days: _Days, symbol: str) -> tuple[Floats, GrowingReturns]:
+def _benchmark(market: Market, path: Path, days: _Days, symbol: str) -> tuple[Floats, GrowingReturns]:
     """Return the benchmark's return since its first price, and its daily returns.
 
     It has a daily return on the days on which it has had a bar by then, if it had a price before.
@@ -420,7 +159,7 @@ def _benchmark(market: _Market, path: _Path, days: _Days, symbol: str) -> tuple[
     return cumulative, GrowingReturns(fresh[days.firsts[1:] - 1], daily.days_over, fresh)
 
 
-def _measures(portfolio: Portfolio, market: _Market, path: _Path, figures: _Figures) -> dict[str, Floats]:
+def _measures(portfolio: Portfolio, market: Market, path: Path, figures: _Figures) -> dict[str, Floats]:
     days = _Days.of(market, path)
     daily = days.returns(figures.total, portfolio.initial_cash)
     cumulative, benchmark = _benchmark(market, path, days, portfolio.benchmark)
@@ -441,7 +180,7 @@ def _measures(portfolio: Portfolio, market: _Market, path: _Path, figures: _Figu
 
 
 def _valuations(
-    portfolio: Portfolio, market: _Market, path: _Path, figures: _Figures, rows: slice
+    portfolio: Portfolio, market: Market, path: Path, figures: _Figures, rows: slice
 ) -> pl.DataFrame:
     held = path.units > 0
     oldest = np.where(held, figures.age, -1).max(axis=1, initial=-1)
@@ -462,7 +201,7 @@ def _valuations(
 
 
 def _holdings(
-    portfolio: Portfolio, market: _Market, path: _Path, figures: _Figures, rows: slice
+    portfolio: Portfolio, market: Market, path: Path, figures: _Figures, rows: slice
 ) -> pl.DataFrame:
     hours, cash, total = path.hours[rows], path.cash[rows], figures.total[rows]
     names = [*portfolio.symbols, CASH]
@@ -505,9 +244,9 @@ def _unless_negative(values: NDArray[np.generic]) -> pl.Series:
     return counts.set(counts < 0, None)
 
 
-def _timestamps(market: _Market, hours: NDArray[np.generic]) -> pl.Series:
+def _timestamps(market: Market, hours: NDArray[np.generic]) -> pl.Series:
     """Return the hours' starts; null for an hour below zero."""
-    moments = _unless_negative(hours) * _HOUR_US + _microseconds(market.start)
+    moments = _unless_negative(hours) * _HOUR_US + market.start_us
     return moments.cast(_TIMESTAMP)
 
 
