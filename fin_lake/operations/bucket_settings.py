@@ -224,7 +224,7 @@ def _is_set(s3: Any, bucket: str, setting: BucketSetting) -> bool:
         part = found.get(argument, found)
         if argument == "AccelerateConfiguration" and not part.get("Status"):
             part = {"Status": "Suspended"}  # never turned on
-        if not _covers(part, wanted):
+        if not covers(part, wanted):
             return False
     return True
 
@@ -240,12 +240,12 @@ def _read(s3: Any, bucket: str, setting: BucketSetting) -> dict[str, Any]:
     return answer
 
 
-def _covers(found: Any, wanted: Any) -> bool:
+def covers(found: Any, wanted: Any) -> bool:
     """Return whether everything that is wanted was found; an answer also holds what nobody asked for."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
-            key in found and _covers(found[key], value) for key, value in wanted.items()
+            key in found and covers(found[key], value) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return isinstance(found, list) and all(any(_covers(one, item) for one in found) for item in wanted)
+        return isinstance(found, list) and all(any(covers(one, item) for one in found) for item in wanted)
     return bool(found == wanted)

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fin_lake.clients import aws_client
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.catalog import ensure_catalog
-from fin_lake.operations.bucket_settings import bucket_settings, put_right
+from fin_lake.operations.bucket_settings import bucket_settings, covers, put_right
 from fin_lake.operations.template import Resolver, Template, body, read_template
 from fin_lake.settings import Settings
 
@@ -447,15 +447,16 @@ class _Stack:
             found = athena.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]
         except athena.exceptions.InvalidRequestException:  # Athena's word for: there is none
             found = None
-        if found is not None:
-            limit = "BytesScannedCutoffPerQuery"
-            if found.get(limit) == configuration[limit]:
-                return
-            athena.update_work_group(WorkGroup=name, ConfigurationUpdates={limit: configuration[limit]})
-        else:
+        if found is None:
             athena.create_work_group(
                 Name=name, Description=wanted["Description"], Configuration=configuration
             )
+        elif covers(found, _as_read(configuration)):
+            return
+        else:
+            updates = dict(configuration)
+            updates["ResultConfigurationUpdates"] = updates.pop("ResultConfiguration")
+            athena.update_work_group(WorkGroup=name, ConfigurationUpdates=updates)
         done.put_right.append(f"Athena: workgroup {name}")
 
     def _physical_ids(self) -> dict[str, str]:
@@ -499,6 +500,11 @@ class _Stack:
             for name, (value, _) in done.outputs.items()
             if name.endswith("Arn")
         }
+
+
+def _as_read(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Athena gives back of a workgroup's configuration: the engine it may choose itself."""
+    return {name: value for name, value in configuration.items() if name != "EngineVersion"}
 
 
 def _property(detail: Mapping[str, Any]) -> str:

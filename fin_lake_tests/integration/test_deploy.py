@@ -37,7 +37,12 @@ def settings(stack_settings: Settings) -> Settings:
     """Names of the test's own; the bucket is there already and holds an object, and the queue is, too."""
     name = stack_settings.bucket
     mine = stack_settings.model_copy(
-        update={"stack_name": name, "notifications_queue": name, "cloudwatch_namespace": name}
+        update={
+            "stack_name": name,
+            "notifications_queue": name,
+            "cloudwatch_namespace": name,
+            "athena_workgroup": name,
+        }
     )
     Lake(mine).put("raw/stocks/kept", b"before the stack")
     ensure_notifications(mine)
@@ -84,7 +89,7 @@ def test_what_the_template_says_is_what_s3_has(settings: Settings):
     assert queue["QueueArn"].endswith(f":{bucket}")
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     assert {"NoOtherEncryption", "NoKeyThatOnlyTheWriterHas"} <= {one["Sid"] for one in policy["Statement"]}
-    group = aws_client(settings, "athena", settings.athena_endpoint_url).get_work_group(WorkGroup="fin-lake")
+    group = aws_client(settings, "athena", settings.athena_endpoint_url).get_work_group(WorkGroup=bucket)
     assert group["WorkGroup"]["Configuration"]["BytesScannedCutoffPerQuery"] == 107374182400
 
 
@@ -93,7 +98,12 @@ def test_who_changes_a_setting_by_hand_has_it_put_right(settings: Settings):
     s3, bucket = client(settings, "s3"), settings.bucket
     s3.delete_bucket_lifecycle(Bucket=bucket)
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "of", "Value": "another"}]})
-    assert set(deploy(settings).put_right) == {f"{bucket}: lifecycle", f"{bucket}: tags"}
+    athena = aws_client(settings, "athena", settings.athena_endpoint_url)
+    less = {"BytesScannedCutoffPerQuery": 20_000_000}
+    athena.update_work_group(WorkGroup=bucket, ConfigurationUpdates=less)
+    put_right = {f"{bucket}: lifecycle", f"{bucket}: tags", f"Athena: workgroup {bucket}"}
+    assert set(deploy(settings).put_right) == put_right
+    assert deploy(settings).put_right == []
     assert len(s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]) == 5
     tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
     assert {tag["Key"] for tag in tags} == {"of", "project", "cost-center"}

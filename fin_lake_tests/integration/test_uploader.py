@@ -115,7 +115,12 @@ def test_every_writer_uses_the_key(stack_settings: Settings):
     """Raw and processed by the pipeline, models and results by Athena, and what is uploaded."""
     name = stack_settings.bucket
     settings = stack_settings.model_copy(
-        update={"encryption": "aws:kms", "stack_name": name, "notifications_queue": name}
+        update={
+            "encryption": "aws:kms",
+            "stack_name": name,
+            "notifications_queue": name,
+            "athena_workgroup": name,
+        }
     )
     key = deploy(settings).outputs["KeyArn"][0]
     settings = settings.model_copy(update={"kms_key": key})
