@@ -96,6 +96,25 @@ class Lake:
         """The client, opened when it is first needed, so that definitions load without a stack."""
         return _open_store(self._settings)
 
+    @functools.cached_property
+    def boto3_client(self) -> Any:
+        """boto3's client of S3, for what obstore does not tell; any thread may use it."""
+        from botocore.config import Config  # noqa: PLC0415 - definitions load without it
+
+        from fin_lake.clients import aws_client  # noqa: PLC0415
+
+        self._settings.require_services()
+        config = Config(
+            retries={"mode": "standard", "max_attempts": _RETRIES},
+            max_pool_connections=CONCURRENCY,
+            s3={"addressing_style": "path" if self.endpoint else "auto"},
+        )
+        return aws_client(self._settings, "s3", self.endpoint, config)
+
+    def beside(self, bucket: str) -> Lake:
+        """Return another bucket of the same endpoint, by the same credentials."""
+        return Lake(self._settings.model_copy(update={"bucket": bucket}))
+
     def __repr__(self) -> str:
         return f"Lake(s3://{self.bucket})"
 
