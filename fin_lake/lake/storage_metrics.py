@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from fin_lake.lake.store import CONCURRENCY, Lake, LakeError, LakeUnavailableError, each
 from fin_lake.partitions import UTC
+from fin_lake.traffic import traffic
 
 LAYERS: Final = ("raw", "processed", "analytics", "athena-results")
 OTHER: Final = "other"
@@ -36,7 +37,6 @@ _DATASET_DEPTH: Final = 3
 _ENOUGH_PREFIXES: Final = 4 * CONCURRENCY
 _MOST_LEVELS: Final = 6
 _HOUR: Final = re.compile(r"/year=(\d{4})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/")
-_UNIQUE: Final = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 Progress = Callable[[int], None]
 """Called with the number of objects just counted."""
@@ -207,7 +207,9 @@ def _pages(lake: Lake, prefix: str, delimiter: str = "") -> Iterable[Mapping[str
     # obstore lists five times as fast, but says nothing of storage classes
     paginator = lake.boto3_client.get_paginator("list_objects_v2")
     try:
-        yield from paginator.paginate(Bucket=lake.bucket, Prefix=prefix, Delimiter=delimiter)
+        for page in paginator.paginate(Bucket=lake.bucket, Prefix=prefix, Delimiter=delimiter):
+            traffic().listed(1)
+            yield page
     except ClientError as error:
         told = error.response["Error"]
         raise LakeError(
@@ -297,6 +299,6 @@ def _place(folder: str) -> tuple[str, str, str]:
     for part in parts[:_DATASET_DEPTH]:
         if "=" in part:
             break
-        names.append(_UNIQUE.sub("", part))
+        names.append(part)
     found = _HOUR.search(f"{folder}/") if layer == "raw" else None
     return layer, "/".join(names), "-".join(found.groups()) if found else ""

@@ -26,6 +26,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from fin_lake.errors import FinLakeError
+from fin_lake.traffic import count_in, traffic
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fin_lake.settings import Settings
 
 CONCURRENCY: Final = 16
+_PAGE: Final = 1_000  # the most that S3 lists in an answer
 _RETRIES: Final = 5
 _RETRY_FOR: Final = dt.timedelta(seconds=30)
 _REQUEST_TIMEOUT: Final = dt.timedelta(seconds=30)
@@ -143,6 +145,7 @@ class Lake:
         attributes: Attributes | None = {"Content-Type": content_type} if content_type else None
         with self._explained(key):
             obstore.put(self._store, key, data, attributes=attributes, use_multipart=False)
+        traffic().put(len(data))
 
     def put_new(self, key: str, data: bytes) -> str | None:
         """Write an object only if there is none of that key; return its ETag, or None if it was taken."""
@@ -150,7 +153,9 @@ class Lake:
             with self._explained(key):
                 written = obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except _TakenError:
+            traffic().put(len(data))  # it was sent all the same
             return None
+        traffic().put(len(data))
         return _bare(written["e_tag"])
 
     def head(self, key: str) -> ObjectInfo:
@@ -162,7 +167,9 @@ class Lake:
             There is no such object.
         """
         with self._explained(key):
-            return _info(obstore.head(self._store, key))
+            found = _info(obstore.head(self._store, key))
+        traffic().got(0)
+        return found
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes.
@@ -173,7 +180,9 @@ class Lake:
             There is no such object.
         """
         with self._explained(key):
-            return bytes(obstore.get(self._store, key).bytes())
+            data = bytes(obstore.get(self._store, key).bytes())
+        traffic().got(len(data))
+        return data
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the bytes of many objects, by key, in the order asked."""
@@ -187,7 +196,9 @@ class Lake:
 
     def _list_one(self, prefix: str) -> list[ObjectInfo]:
         with self._explained(prefix):
-            return [_info(meta) for batch in obstore.list(self._store, prefix) for meta in batch]
+            found = [_info(meta) for batch in obstore.list(self._store, prefix) for meta in batch]
+        traffic().listed(len(found) // _PAGE + 1)
+        return found
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -287,6 +298,6 @@ def each(items: Iterable[_Item], do: Callable[[_Item], _Result]) -> list[_Result
 
     Waiting for all means that an error in one hour never stops the hours beside it.
     """
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
+    with ThreadPoolExecutor(CONCURRENCY, initializer=count_in, initargs=(traffic(),)) as pool:
         futures = [pool.submit(do, item) for item in items]
     return [future.result() for future in futures]

@@ -22,6 +22,7 @@ from fin_lake.settings import Settings
 _CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=10)
 _HOUR: Final = 3600
 _LATE_HOURS: Final = 3
+_DATA_A_REQUEST: Final = 1_000
 
 
 class CloudWatchError(FinLakeError):
@@ -48,13 +49,30 @@ class CloudWatch:
         CloudWatchError
             They were not taken.
         """
+        self.put(metrics(notice), f"run {notice.run_id}")
+
+    def put(self, data: list[dict[str, Any]], of: str) -> None:
+        """Send data of ``PutMetricData``, a thousand a request.
+
+        Parameters
+        ----------
+        of : str
+            What they are metrics of, for an error to say.
+
+        Raises
+        ------
+        CloudWatchError
+            They were not taken.
+        """
         try:
-            self._client.put_metric_data(
-                Namespace=self._settings.cloudwatch_namespace, MetricData=metrics(notice)
-            )
+            for start in range(0, len(data), _DATA_A_REQUEST):
+                self._client.put_metric_data(
+                    Namespace=self._settings.cloudwatch_namespace,
+                    MetricData=data[start : start + _DATA_A_REQUEST],
+                )
         except (BotoCoreError, ClientError) as error:
             raise CloudWatchError(
-                f"CloudWatch does not take the metrics of run {notice.run_id}: {error}",
+                f"CloudWatch does not take the metrics of {of}: {error}",
                 "allow cloudwatch:PutMetricData, or correct AWS_ENDPOINT_URL_CLOUDWATCH",
             ) from None
 
