@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -49,6 +49,10 @@ class Compression:
     def saved(self) -> float | None:
         """The part of the JSON that is saved; below zero where the format makes it longer."""
         return 1 - self.stored / self.as_json if self.as_json else None
+
+    def as_json_object(self) -> dict[str, Any]:
+        """Return what ``json.dumps`` takes."""
+        return {**asdict(self), "saved": self.saved}
 
 
 @dataclass(frozen=True, slots=True)
