@@ -144,7 +144,7 @@ def _csv_rows(data: bytes, schema: str, uri: str) -> Iterator[pl.DataFrame]:
     for part in frame.select(name for name in _COLUMNS if name in names).iter_slices(_ROWS_AT_ONCE):
         yield part.with_columns(
             pl.col("key").map_elements(unquote_plus, pl.String),
-            pl.col("size").cast(pl.Int64),
+            pl.col("size").replace("", None).cast(pl.Int64),  # a delete marker has none
             pl.col("last_modified_date").str.to_datetime(time_zone="UTC"),
             *(pl.col(name) == "true" for name in ("is_latest", "is_delete_marker") if name in names),
         )
