@@ -39,6 +39,8 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "query": "fin_lake.operations.query_command:query",
     "as-of": "fin_lake.operations.as_of_command:as_of_command",
     "hours": "fin_lake.operations.hours_command:hours",
+    "metrics": "fin_lake.operations.metrics_command:metrics",
+    "cost": "fin_lake.operations.cost_command:cost",
     "backfill": "fin_lake.operations.backfill_command:backfill",
     "deploy": "fin_lake.operations.deploy_command:deploy",
 }

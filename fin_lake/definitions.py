@@ -20,11 +20,12 @@ from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
+from fin_lake.assets.storage import STORAGE, build_storage_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
 from fin_lake.automation.freshness import build_freshness_schedule
 from fin_lake.automation.notices import build_notices
-from fin_lake.automation.schedules import build_after_the_hour, build_hourly_schedule
+from fin_lake.automation.schedules import build_after_the_hour, build_daily, build_hourly_schedule
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
@@ -42,6 +43,8 @@ MAINTENANCE_JOB: Final = "maintain_analytics"
 HOURS_JOB: Final = "hours"
 FRESHNESS_JOB: Final = "check_freshness"
 REPORT_JOB: Final = "market_report"
+STORAGE_JOB: Final = "storage"
+JOBS: Final = (EXTRACT_JOB, MAINTENANCE_JOB, HOURS_JOB, FRESHNESS_JOB, REPORT_JOB, STORAGE_JOB)
 
 
 def build_definitions(
@@ -77,11 +80,16 @@ def build_definitions(
         ]
     )
     checked = [key for one in (*assets, *checks) for key in one.check_keys]
-    maintenance, hours, report = (
-        dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT)
+    maintenance, hours, report, storage = (
+        dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
     )
     return dg.Definitions(
-        assets=[*assets, build_hours_asset(settings), build_market_report(settings, checked)],
+        assets=[
+            *assets,
+            build_hours_asset(settings),
+            build_market_report(settings, checked),
+            build_storage_asset(settings, len(JOBS)),
+        ],
         asset_checks=checks,
         jobs=[
             dg.define_asset_job(
@@ -90,6 +98,7 @@ def build_definitions(
                 - maintenance
                 - hours
                 - report
+                - storage
                 - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
@@ -109,12 +118,16 @@ def build_definitions(
                 selection=report,
                 description="Write the page that shows the last weeks of the market",
             ),
+            dg.define_asset_job(
+                STORAGE_JOB, selection=storage, description="Count what lies in the lake, and what it costs"
+            ),
         ],
         schedules=[
             build_hourly_schedule(settings, EXTRACT_JOB),
             build_freshness_schedule(settings, FRESHNESS_JOB),
             build_after_the_hour(HOURS_JOB, 20, "Shows which hours are done, missing or failed"),
             build_after_the_hour(REPORT_JOB, 25, "Writes the page that shows the last weeks of the market"),
+            build_daily(STORAGE_JOB, "02:40", "Counts what lies in the lake, and what it costs"),
         ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={

@@ -53,6 +53,18 @@ def build_after_the_hour(job: str, minute: int, description: str) -> dg.Schedule
     )
 
 
+def build_daily(job: str, time: str, description: str) -> dg.ScheduleDefinition:
+    """Return a schedule of a job that looks at the whole lake, once a day at a UTC time (``HH:MM``)."""
+    at = dt.time.fromisoformat(time)
+    return dg.ScheduleDefinition(
+        name=f"{job}_daily",
+        job_name=job,
+        cron_schedule=f"{at.minute} {at.hour} * * *",
+        execution_timezone="UTC",
+        description=description,
+    )
+
+
 def hours_of_tick(settings: Settings, latest: dt.datetime, newest: dt.datetime | None) -> HourRange:
     """Return the hours that a tick fetches.
 

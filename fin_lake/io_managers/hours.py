@@ -19,6 +19,7 @@ from fin_lake.partitions import HourRange, hour_key
 from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.tables import TABLES_BY_ASSET
+from fin_lake.traffic import traffic
 
 PREVIEW_ROWS: Final = 5
 NO_RETRIES: Final = Retries(most=0)
@@ -63,6 +64,7 @@ class HourlyIOManager(dg.IOManager):
         """Store what the asset returned; what may heal is tried again by Dagster."""
         with self._retries.after(_attempts(context)):
             self.store(context, obj)
+        add_traffic(context)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Load what the asset asks for; what may heal is tried again by Dagster."""
@@ -172,6 +174,22 @@ def add_hour_metadata(
         step.add_asset_metadata(
             metadata=dict(values), asset_key=context.asset_key, partition_key=hour_key(hour)
         )
+
+
+def add_traffic(context: dg.OutputContext) -> None:
+    """Attach to the last hour of a run what has crossed the network since the output before.
+
+    It is the step's, what the asset itself has read and fetched included. Checks are steps without an
+    output: what they read counts with the next table of the run.
+    """
+    try:
+        step = context.step_context
+    except dg.DagsterInvariantViolationError:
+        return  # an IO manager tried alone
+    counted = {name: count for name, count in traffic().take().items() if count}
+    if counted and context.has_asset_partitions:
+        last = context.asset_partition_key_range.end
+        step.add_asset_metadata(metadata=counted, asset_key=context.asset_key, partition_key=last)
 
 
 def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def decode_json_lines(data: bytes, table: Table) -> tuple[pl.DataFrame, list[tup
     problems : list of (text, reason)
         The start of each bad line, and what is wrong with it.
     """
-    text, problem = _decompress(data)
+    text, problem = decompressed(data)
     problems = [problem] if problem else []
     schema = table.polars_schema()
     wire = pl.Schema({name: pl.String() if _is_time(kind) else kind for name, kind in schema.items()})
@@ -106,7 +106,8 @@ def _parse_times(names: list[str]) -> pl.Expr:
     )
 
 
-def _decompress(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
+def decompressed(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
+    """Return what a gzip holds, and what is wrong with it: the start of a bad line, and the reason."""
     if data[:2] != b"\x1f\x8b":
         return data, None  # a dropped file may be plain JSON whatever its name says
     stream = zlib.decompressobj(wbits=31)

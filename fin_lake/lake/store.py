@@ -27,6 +27,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from fin_lake.errors import FinLakeError
+from fin_lake.traffic import count_in, traffic
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CONCURRENCY: Final = 16
 _SMALLEST_PART: Final = 5 * 1024 * 1024  # S3's rule for parts but the last
+_PAGE: Final = 1_000  # the most that S3 lists in an answer
 _RETRIES: Final = 5
 _RETRY_FOR: Final = dt.timedelta(seconds=30)
 _REQUEST_TIMEOUT: Final = dt.timedelta(seconds=30)
@@ -104,6 +106,25 @@ class Lake:
         of = self._settings.storage_class
         return {} if of == "STANDARD" else {"Storage-Class": of}
 
+    @functools.cached_property
+    def boto3_client(self) -> Any:
+        """boto3's client of S3, for what obstore does not tell; any thread may use it."""
+        from botocore.config import Config  # noqa: PLC0415 - definitions load without it
+
+        from fin_lake.clients import aws_client  # noqa: PLC0415
+
+        self._settings.require_services()
+        config = Config(
+            retries={"mode": "standard", "max_attempts": _RETRIES},
+            max_pool_connections=CONCURRENCY,
+            s3={"addressing_style": "path" if self.endpoint else "auto"},
+        )
+        return aws_client(self._settings, "s3", self.endpoint, config)
+
+    def beside(self, bucket: str) -> Lake:
+        """Return another bucket of the same endpoint, by the same credentials."""
+        return Lake(self._settings.model_copy(update={"bucket": bucket}))
+
     def __repr__(self) -> str:
         return f"Lake(s3://{self.bucket})"
 
@@ -132,6 +153,7 @@ class Lake:
         attributes = self._attributes | ({"Content-Type": content_type} if content_type else {})
         with self._explained(key):
             obstore.put(self._store, key, data, attributes=attributes, use_multipart=False)
+        traffic().put(len(data))
 
     def put_parts(
         self, key: str, parts: Iterable[bytes], *, concurrency: int, content_type: str | None = None
@@ -142,7 +164,8 @@ class Lake:
         reader sees nothing of the object before its last part is there.
         """
         attributes = self._attributes | ({"Content-Type": content_type} if content_type else {})
-        pieces = iter(parts)
+        sent: list[int] = []
+        pieces = _measured(parts, sent)
         first = next(pieces, b"")
         with self._explained(key):
             written = obstore.put(
@@ -154,6 +177,7 @@ class Lake:
                 chunk_size=max(len(first), _SMALLEST_PART),
                 max_concurrency=concurrency,
             )
+        traffic().put(sum(sent))
         return _bare(written["e_tag"])
 
     def put_new(self, key: str, data: bytes) -> str | None:
@@ -164,7 +188,9 @@ class Lake:
                     self._store, key, data, mode="create", attributes=self._attributes, use_multipart=False
                 )
         except _TakenError:
+            traffic().put(len(data))  # it was sent all the same
             return None
+        traffic().put(len(data))
         return _bare(written["e_tag"])
 
     def head(self, key: str) -> ObjectInfo:
@@ -176,7 +202,9 @@ class Lake:
             There is no such object.
         """
         with self._explained(key):
-            return _info(obstore.head(self._store, key))
+            found = _info(obstore.head(self._store, key))
+        traffic().got(0)
+        return found
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes.
@@ -187,7 +215,9 @@ class Lake:
             There is no such object.
         """
         with self._explained(key):
-            return bytes(obstore.get(self._store, key).bytes())
+            data = bytes(obstore.get(self._store, key).bytes())
+        traffic().got(len(data))
+        return data
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the bytes of many objects, by key, in the order asked."""
@@ -201,7 +231,9 @@ class Lake:
 
     def _list_one(self, prefix: str) -> list[ObjectInfo]:
         with self._explained(prefix):
-            return [_info(meta) for batch in obstore.list(self._store, prefix) for meta in batch]
+            found = [_info(meta) for batch in obstore.list(self._store, prefix) for meta in batch]
+        traffic().listed(len(found) // _PAGE + 1)
+        return found
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -244,6 +276,12 @@ class Lake:
 
 def _info(meta: ObjectMeta) -> ObjectInfo:
     return ObjectInfo(meta["path"], meta["size"], meta["last_modified"], _bare(meta["e_tag"]))
+
+
+def _measured(parts: Iterable[bytes], lengths: list[int]) -> Iterator[bytes]:
+    for part in parts:
+        lengths.append(len(part))
+        yield part
 
 
 def _bare(etag: str | None) -> str:
@@ -309,6 +347,6 @@ def each(items: Iterable[_Item], do: Callable[[_Item], _Result]) -> list[_Result
 
     Waiting for all means that an error in one hour never stops the hours beside it.
     """
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
+    with ThreadPoolExecutor(CONCURRENCY, initializer=count_in, initargs=(traffic(),)) as pool:
         futures = [pool.submit(do, item) for item in items]
     return [future.result() for future in futures]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,10 +18,18 @@ from fin_lake.errors import FinLakeError
 from fin_lake.notices.notice import RunNotice
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
+from fin_lake.traffic import COUNTED
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from fin_lake.lake.storage_metrics import Count, StorageMetrics
+    from fin_lake.operations.measured_run import MeasuredRun
 
 _CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=10)
 _HOUR: Final = 3600
 _LATE_HOURS: Final = 3
+_DATA_A_REQUEST: Final = 1_000
 
 
 class CloudWatchError(FinLakeError):
@@ -48,13 +56,30 @@ class CloudWatch:
         CloudWatchError
             They were not taken.
         """
+        self.put(metrics(notice), f"run {notice.run_id}")
+
+    def put(self, data: list[dict[str, Any]], of: str) -> None:
+        """Send data of ``PutMetricData``, a thousand a request.
+
+        Parameters
+        ----------
+        of : str
+            What they are metrics of, for an error to say.
+
+        Raises
+        ------
+        CloudWatchError
+            They were not taken.
+        """
         try:
-            self._client.put_metric_data(
-                Namespace=self._settings.cloudwatch_namespace, MetricData=metrics(notice)
-            )
+            for start in range(0, len(data), _DATA_A_REQUEST):
+                self._client.put_metric_data(
+                    Namespace=self._settings.cloudwatch_namespace,
+                    MetricData=data[start : start + _DATA_A_REQUEST],
+                )
         except (BotoCoreError, ClientError) as error:
             raise CloudWatchError(
-                f"CloudWatch does not take the metrics of run {notice.run_id}: {error}",
+                f"CloudWatch does not take the metrics of {of}: {error}",
                 "allow cloudwatch:PutMetricData, or correct AWS_ENDPOINT_URL_CLOUDWATCH",
             ) from None
 
@@ -68,24 +93,64 @@ def metrics(notice: RunNotice) -> list[dict[str, Any]]:
         "ChecksWarned": float(notice.checks_warned),
     }
     data = [
-        _datum(notice, name, value, "Count", dimensions)
+        _datum(notice.ended_at, name, value, "Count", dimensions)
         for dimensions in ({}, {"Job": notice.job})
         for name, value in counts.items()
     ]
-    data.append(_datum(notice, "RunSeconds", notice.seconds, "Seconds", {"Job": notice.job}))
+    data.append(_datum(notice.ended_at, "RunSeconds", notice.seconds, "Seconds", {"Job": notice.job}))
     data += [
-        _datum(notice, "HoursBehind", behind, "None", {"AssetClass": asset_class})
+        _datum(notice.ended_at, "HoursBehind", behind, "None", {"AssetClass": asset_class})
         for asset_class, behind in notice.hours_behind.items()
     ]
     return data
 
 
+def metric_count(jobs: int, layers: int, classes: int) -> int:
+    """Return how many metrics CloudWatch bills: each name with each combination of dimensions."""
+    of_runs = 4 * (1 + jobs) + jobs + len(ASSET_CLASSES)
+    of_storage = 2 * (1 + layers + classes) + 1
+    return of_runs + of_storage + len(COUNTED) + 1  # and what Athena scanned
+
+
+def storage_data(counted: StorageMetrics, run: MeasuredRun | None = None) -> list[dict[str, Any]]:
+    """Return what a bucket holds, and what the last run has moved, as data of ``PutMetricData``.
+
+    Bytes and objects are sent by ``Layer``, by ``StorageClass`` and without either.
+    """
+    at = counted.at
+    cuts: list[tuple[dict[str, str], Count]] = [({}, counted.total)]
+    cuts += [({"Layer": name}, one) for name, one in counted.by(lambda group: group.layer).items()]
+    cuts += [
+        ({"StorageClass": name}, one) for name, one in counted.by(lambda group: group.storage_class).items()
+    ]
+    data = [
+        _datum(at, name, value, unit, dimensions)
+        for dimensions, one in cuts
+        for name, value, unit in (
+            ("StorageBytes", float(one.size), "Bytes"),
+            ("StorageObjects", float(one.objects), "Count"),
+        )
+    ]
+    data.append(_datum(at, "SmallObjects", float(counted.total.small_objects), "Count", {}))
+    if run is not None:
+        moved = {**run.counts, "athena_bytes_scanned": sum(run.statements)}
+        data += [
+            _datum(run.ended, _camel(name), float(value), "Bytes" if "bytes" in name else "Count", {})
+            for name, value in moved.items()
+        ]
+    return data
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
 def _datum(
-    notice: RunNotice, name: str, value: float, unit: str, dimensions: Mapping[str, str]
+    at: dt.datetime, name: str, value: float, unit: str, dimensions: Mapping[str, str]
 ) -> dict[str, Any]:
     return {
         "MetricName": name,
-        "Timestamp": notice.ended_at,
+        "Timestamp": at,
         "Value": value,
         "Unit": unit,
         "Dimensions": [{"Name": key, "Value": of} for key, of in dimensions.items()],

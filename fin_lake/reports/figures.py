@@ -217,6 +217,36 @@ def quarantined(rows: pl.DataFrame) -> Spec:
     return _spec(chart.properties(width=_WIDTH - 160))
 
 
+def stored_bytes(rows: pl.DataFrame) -> Spec:
+    """Return how many bytes lie in which dataset: ``dataset``, ``storage_class`` and ``bytes``."""
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("bytes:Q", title="bytes", axis=alt.Axis(format="~s")),
+            y=alt.Y("dataset:N", title=None, sort="-x", axis=alt.Axis(labelLimit=420)),
+            color=alt.Color("storage_class:N", legend=alt.Legend(title=None, orient="top")),
+            tooltip=["dataset:N", "storage_class:N", alt.Tooltip("bytes:Q", format=",")],
+        )
+    )
+    return _spec(chart.properties(width=_WIDTH - 420))
+
+
+def storage_costs(rows: pl.DataFrame) -> Spec:
+    """Return what storage will cost, month by month: ``month``, ``policy`` and ``dollars``."""
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("month:O", title="month from now", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("dollars:Q", title="US dollars a month"),
+            color=alt.Color("policy:N", legend=alt.Legend(title=None, orient="top")),
+            tooltip=["month:O", "policy:N", alt.Tooltip("dollars:Q", format=".5f")],
+        )
+    )
+    return _spec(chart.properties(width=_WIDTH - 60, height=220))
+
+
 def _numbered(rows: pl.DataFrame) -> tuple[alt.InlineData, alt.X]:
     """Return the data with bars numbered, and the axis on which they stand, labelled by day."""
     days = rows["timestamp"].dt.date().to_list()

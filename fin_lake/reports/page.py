@@ -89,7 +89,7 @@ def market_report(data: MarketData, made_at: dt.datetime) -> str:
     FinLakeError
         The extra ``reports`` is not installed.
     """
-    template = _template()
+    template = page_template(TEMPLATE)
     from fin_lake.reports import figures  # noqa: PLC0415 - imports altair, which not everybody has
 
     specs: dict[str, figures.Spec] = {}
@@ -125,16 +125,23 @@ def market_report(data: MarketData, made_at: dt.datetime) -> str:
     )
 
 
-def _template() -> jinja2.Template:
+def page_template(file: Path) -> jinja2.Template:
+    """Return a page's template.
+
+    Raises
+    ------
+    FinLakeError
+        The extra ``reports`` is not installed.
+    """
     try:
         import jinja2  # noqa: PLC0415 - not everybody has the extra
     except ImportError as error:
         raise FinLakeError(
-            f"the market report needs jinja2, which is not installed: {error}",
+            f"a report needs jinja2, which is not installed: {error}",
             "pip install 'fin_lake[reports]'",
         ) from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return environment.from_string(file.read_text(encoding="utf-8"))
 
 
 def _market(data: MarketData, asset_class: AssetClass, drawn: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from fin_lake.sources.failures import (
 )
 from fin_lake.sources.quota import DailyQuota
 from fin_lake.sources.redaction import Redactor
+from fin_lake.traffic import traffic
 
 _logger = logging.getLogger(__name__)
 
@@ -293,11 +294,14 @@ class SourceClient:
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """Return the decompressed body, or None if it is too large."""
     body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_BODY_BYTES:
-            return None
-    return bytes(body)
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > LARGEST_BODY_BYTES:
+                return None
+        return bytes(body)
+    finally:
+        traffic().fetched(response.content.total_raw_bytes)
 
 
 def _retry_after(header: str | None) -> float | None:

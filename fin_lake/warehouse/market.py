@@ -17,12 +17,14 @@ from typing import Final, LiteralString
 import pgpq
 import polars as pl
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourRange
 from fin_lake.schema import Table
 from fin_lake.tables import POSTGRES_TABLES
+from fin_lake.traffic import traffic
 
 SCHEMA: Final = "market"
 _CONNECT_SECONDS: Final = 10
@@ -285,14 +287,21 @@ def replace_hours(connection: psycopg.Connection, table: Table, hours: HourRange
         if rows.is_empty():
             return
         arrow = rows.to_arrow().cast(table.arrow_schema())
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(arrow.schema)
         columns = sql.SQL(", ").join(map(sql.Identifier, table.column_names))
         statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(place, columns)
         with connection.cursor().copy(statement) as copy:
-            copy.write(encoder.write_header())
-            for batch in arrow.to_batches():
-                copy.write(encoder.write_batch(batch))
-            copy.write(encoder.finish())
+            for part in _encoded(arrow):
+                copy.write(part)
+                traffic().copied(len(part))
+
+
+def _encoded(arrow: pa.Table) -> Iterator[bytes]:
+    """Yield the rows as ``COPY`` reads them in its binary format."""
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(arrow.schema)
+    yield encoder.write_header()
+    for batch in arrow.to_batches():
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
 
 
 def _of_hours(table: Table) -> sql.Composable:
