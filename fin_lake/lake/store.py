@@ -177,7 +177,8 @@ class Lake:
                 chunk_size=max(len(first), _SMALLEST_PART),
                 max_concurrency=concurrency,
             )
-        traffic().put(sum(sent))
+        for size in sent:
+            traffic().put(size)
         return _bare(written["e_tag"])
 
     def put_new(self, key: str, data: bytes) -> str | None:

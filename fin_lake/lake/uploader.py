@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.formats import encode_json
 from fin_lake.lake.raw import RawAttempt, write_attempt
+from fin_lake.lake.storage_metrics import storage_metrics
 from fin_lake.lake.store import Lake, LakeUnavailableError
 from fin_lake.partitions import UTC, floor_hour
 from fin_lake.schema import AssetClass
@@ -270,22 +271,14 @@ class S3Uploader:
         Returns
         -------
         dict
-            ``total_objects``, ``total_size_bytes``, ``total_size_mb`` (of 1024 * 1024 bytes),
-            and ``by_layer``: the same for each of the bucket's first folders.
+            ``total_objects``, ``total_bytes``, ``total_size_mb`` (of 1024 * 1024 bytes), ``by_layer``
+            (``objects`` and ``bytes`` of each of the bucket's first folders), and ``groups``: the same by
+            layer, dataset, storage class and age.
         """
-        found = self._lake.list_objects([""])
-        layers: dict[str, dict[str, float]] = {}
-        for info in found:
-            of = layers.setdefault(info.key.partition("/")[0], {"objects": 0, "size_mb": 0.0})
-            of["objects"] += 1
-            of["size_mb"] += info.size / 1024**2
-        size = sum(info.size for info in found)
-        return {
-            "total_objects": len(found),
-            "total_size_bytes": size,
-            "total_size_mb": size / 1024**2,
-            "by_layer": layers,
-        }
+        metrics = storage_metrics(self._lake)
+        layers = metrics.by(lambda group: group.layer)
+        by_layer = {name: {"objects": of.objects, "bytes": of.size} for name, of in layers.items()}
+        return {**metrics.as_json(), "by_layer": by_layer}
 
 
 def create_s3_uploader_from_env() -> S3Uploader:

@@ -11,10 +11,13 @@ from fin_lake.assets.analytics import MAINTENANCE
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
-from fin_lake.definitions import EXTRACT_JOB, REPORT_JOB, build_definitions
+from fin_lake.assets.storage import STORAGE
+from fin_lake.definitions import EXTRACT_JOB, REPORT_JOB, STORAGE_JOB, build_definitions
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
 from fin_lake.tables import TABLES_BY_ASSET
+
+OF_NO_HOUR = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    return [key for key in assets.get_all_asset_keys() if key not in (MAINTENANCE, HOURS, MARKET_REPORT)]
+    return [key for key in assets.get_all_asset_keys() if key not in OF_NO_HOUR]
 
 
 def test_partitions_are_the_closed_hours_of_the_recording(definitions: dg.Definitions):
@@ -45,12 +48,13 @@ def test_ranges_are_taken_in_bounded_runs(definitions: dg.Definitions):
     assert policies == {168}
 
 
-def test_the_report_has_a_job_of_its_own(definitions: dg.Definitions):
+def test_the_reports_have_jobs_of_their_own(definitions: dg.Definitions):
     def made_by(job: str) -> set[dg.AssetKey]:
         return definitions.resolve_job_def(job).asset_layer.executable_asset_keys
 
     assert made_by(REPORT_JOB) == {MARKET_REPORT}
-    assert MARKET_REPORT not in made_by(EXTRACT_JOB)
+    assert made_by(STORAGE_JOB) == {STORAGE}
+    assert not {MARKET_REPORT, STORAGE} & made_by(EXTRACT_JOB)
 
 
 @pytest.mark.parametrize(

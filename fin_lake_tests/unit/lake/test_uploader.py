@@ -216,7 +216,7 @@ def test_metrics_count_what_is_there(uploader):
     uploader.upload_parquet_data(BARS, "processed/one")
     metrics = uploader.get_storage_metrics()
     assert metrics["total_objects"] == 2
-    assert metrics["total_size_mb"] == pytest.approx(metrics["total_size_bytes"] / 1024**2)
+    assert metrics["total_size_mb"] == pytest.approx(metrics["total_bytes"] / 1024**2)
     assert {layer: of["objects"] for layer, of in metrics["by_layer"].items()} == {"raw": 1, "processed": 1}
 
 
