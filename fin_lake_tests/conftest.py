@@ -17,6 +17,7 @@ from fin_lake.local.stack import Stack
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, parse_hour
 from fin_lake.settings import Settings, load_settings
+from fin_lake_tests.enforced import EnforcedAws, serve_enforced_aws
 from fin_lake_tests.ui import Ui, dagster_dev
 
 DAGSTERS_TABLES = "dagsters_tables"
@@ -79,6 +80,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         pass  # now its tables are there
     yield settings
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def enforced_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcedAws]:
+    """An AWS in which policies count, one for the whole run."""
+    with serve_enforced_aws(tmp_path_factory.mktemp("enforced")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
