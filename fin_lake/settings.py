@@ -8,11 +8,13 @@ local stack left in ``<home>/stack.env`` (local profile only).
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -27,6 +29,8 @@ from fin_lake.partitions import HourError, floor_hour, parse_hour
 
 STACK_ENV: Final = "stack.env"
 _OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
+_OURS: Final = ("FIN_LAKE_", "AWS_S3_", "ALPHA_VANTAGE_", "COINGECKO_", "YAHOO_")
+_PLACEHOLDER: Final = re.compile(r"your_\w+_here|.*//user:password@host:.*")
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
 
 
@@ -79,6 +83,12 @@ class Settings(BaseSettings):
     )
     cloudwatch_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL")
+    )
+    sts_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
+    )
+    kms_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL")
     )
     cloudwatch_namespace: str = Field(
         "", pattern=r"^[A-Za-z0-9_./#-]{0,255}$", validation_alias="FIN_LAKE_CLOUDWATCH_NAMESPACE"
@@ -300,6 +310,50 @@ def _variable(location: tuple[int | str, ...]) -> str:
 def _reason(problem: Any) -> str:
     text = str(problem["msg"]).removeprefix("Value error, ")
     return text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
+
+
+def origin(settings: Settings, name: str) -> str:
+    """Return where a field's value comes from: ``the environment``, a file's path, or ``the default``."""
+    alias = Settings.model_fields[name].validation_alias
+    variables = [str(one) for one in getattr(alias, "choices", [alias])]
+    if any(os.environ.get(one) for one in variables):
+        return "the environment"
+    files = [Settings.model_config.get("env_file")]
+    if settings.profile == "local":
+        files.append(settings.home / STACK_ENV)
+    for file in files:
+        held = dotenv_values(str(file)) if file is not None else {}
+        if any(held.get(one) for one in variables):
+            return str(file)
+    return "the default"
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables of ``.env`` that look like ours and are not, with the known one that is nearest.
+
+    A name that is mistyped is otherwise ignored, as every other program's is.
+    """
+    file = Settings.model_config.get("env_file")
+    known = [
+        str(one)
+        for field in Settings.model_fields.values()
+        for one in getattr(field.validation_alias, "choices", [field.validation_alias])
+    ]
+    return {
+        name: next(iter(difflib.get_close_matches(name, known, 1)), "")
+        for name in (dotenv_values(str(file)) if file is not None else {})
+        if name.startswith(_OURS) and name not in known
+    }
+
+
+def placeholders(settings: Settings) -> list[str]:
+    """Return the variables that still hold what stands for a value in ``.env.example``."""
+    return [
+        _variable((name,))
+        for name in type(settings).model_fields
+        if isinstance(value := getattr(settings, name), SecretStr)
+        and _PLACEHOLDER.fullmatch(value.get_secret_value())
+    ]
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -17,7 +17,7 @@ from fin_lake.local.stack import Stack
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, parse_hour
 from fin_lake.settings import Settings, load_settings
-from fin_lake_tests.enforced import EnforcedAws, serve_enforced_aws
+from fin_lake_tests.enforced import EnforcedAws, enforced_aws
 from fin_lake_tests.ui import Ui, dagster_dev
 
 DAGSTERS_TABLES = "dagsters_tables"
@@ -83,16 +83,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def enforced_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcedAws]:
-    """An AWS in which policies count, one for the whole run."""
-    with serve_enforced_aws(tmp_path_factory.mktemp("enforced")) as running:
+def ui(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """The UI and the daemon on the stack, one for the whole run."""
+    with dagster_dev(stack, tmp_path_factory.mktemp("ui") / "dagster.log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def ui(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """The UI and the daemon on the stack, one for the whole run."""
-    with dagster_dev(stack, tmp_path_factory.mktemp("ui") / "dagster.log") as running:
+def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcedAws]:
+    """One AWS that enforces its policies, for the whole run."""
+    with enforced_aws(tmp_path_factory.mktemp("enforced")) as running:
         yield running
 
 
