@@ -287,6 +287,8 @@ def load_settings(**overrides: Any) -> Settings:
             f"settings cannot be read from {error.filename}: {error.strerror}",
             "run as the user whose file it is, or set FIN_LAKE_HOME to a folder of your own",
         ) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env is no text in UTF-8: {error.reason}", "save it as UTF-8") from None
     except ValidationError as error:
         lines = [f"{_variable(problem['loc'])}: {_reason(problem)}" for problem in error.errors()]
         source = "the environment or .env" if Path(".env").exists() else "the environment"
@@ -318,14 +320,20 @@ def origin(settings: Settings, name: str) -> str:
     variables = [str(one) for one in getattr(alias, "choices", [alias])]
     if any(os.environ.get(one) for one in variables):
         return "the environment"
-    files = [Settings.model_config.get("env_file")]
+    files = [env_file()]
     if settings.profile == "local":
         files.append(settings.home / STACK_ENV)
     for file in files:
-        held = dotenv_values(str(file)) if file is not None else {}
+        held = dotenv_values(file) if file else {}
         if any(held.get(one) for one in variables):
             return str(file)
     return "the default"
+
+
+def env_file() -> Path | None:
+    """Return the ``.env`` that is read here, None if there is none."""
+    file = Settings.model_config.get("env_file")
+    return Path(str(file)) if file is not None and Path(str(file)).exists() else None
 
 
 def unknown_variables() -> dict[str, str]:
@@ -333,7 +341,7 @@ def unknown_variables() -> dict[str, str]:
 
     A name that is mistyped is otherwise ignored, as every other program's is.
     """
-    file = Settings.model_config.get("env_file")
+    file = env_file()
     known = [
         str(one)
         for field in Settings.model_fields.values()
@@ -341,7 +349,7 @@ def unknown_variables() -> dict[str, str]:
     ]
     return {
         name: next(iter(difflib.get_close_matches(name, known, 1)), "")
-        for name in (dotenv_values(str(file)) if file is not None else {})
+        for name in (dotenv_values(file) if file else {})
         if name.startswith(_OURS) and name not in known
     }
 

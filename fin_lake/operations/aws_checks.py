@@ -453,11 +453,11 @@ class AwsChecks:
             return ok(f"{name} is there")  # to count is a right of its own, which nothing else needs
         if dead:
             return warning(
-                f"{name} has {count:,} messages, {name}-dead {dead:,}",
+                f"{name} is there; {count:,} waiting, and {dead:,} in {name}-dead",
                 "messages that nobody could deal with",
                 f"read one: `aws sqs receive-message --queue-url {dead_url}`",
             )
-        return ok(f"{name} is there, with {count:,} messages")
+        return ok(f"{name} is there; {count:,} waiting")
 
     def notifications(self) -> Finding:
         """Look whether the bucket tells the queue of new raw objects."""

@@ -21,6 +21,8 @@ SECONDS: Final = 10.0
 """How long a check is waited for."""
 DEPLOY: Final = "`fin-lake deploy`"
 """The cure of whatever the account lacks."""
+NEEDS: Final = "needs "
+"""With this begins why a check was skipped that has nothing to look at, before the name of another."""
 
 
 class Outcome(StrEnum):
@@ -118,7 +120,6 @@ def run_checks(
     waiting = {check.name: check for check in checks}
     running: dict[str, tuple[Check, float]] = {}
     found: dict[str, Finding] = {}
-    root: dict[str, str] = {}  # of a skipped check, the failed one behind it
     ended: queue.SimpleQueue[tuple[str, Finding]] = queue.SimpleQueue()
     while waiting or running:
         for check in list(waiting.values()):
@@ -131,8 +132,7 @@ def run_checks(
                 # a thread that hangs must not keep the program from ending
                 threading.Thread(target=_look, args=(check, ended), daemon=True).start()
             else:
-                root[check.name] = root.get(missing, missing)
-                ended.put((check.name, skipped(f"needs {root[check.name]}")))
+                ended.put((check.name, skipped(_missing(missing, found[missing]))))
                 running[check.name] = (check, time.monotonic() + check.seconds)
         for name, finding in _next(ended, running):
             del running[name]
@@ -144,6 +144,11 @@ def run_checks(
 
 def _is_useful(finding: Finding | None) -> bool:
     return finding is not None and finding.outcome in (Outcome.OK, Outcome.WARNING)
+
+
+def _missing(name: str, finding: Finding) -> str:
+    """Say what is missing: the check that was needed, or what that one needed in its turn."""
+    return finding.found if finding.found.startswith(NEEDS) else f"{NEEDS}{name}"
 
 
 def _look(check: Check, ended: queue.SimpleQueue[tuple[str, Finding]]) -> None:
