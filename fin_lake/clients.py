@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from boto3 import Session
     from botocore.config import Config
+    from botocore.session import Session as BotocoreSession
 
     from fin_lake.settings import Settings
 
@@ -35,16 +36,21 @@ def aws_client(
 def aws_session(settings: Settings) -> Session:
     """Return boto3's session with the key of the settings, or with what the standard chain finds."""
     import boto3  # noqa: PLC0415 - definitions load without it
-    import botocore.session  # noqa: PLC0415
 
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
     key = settings.aws_access_key_id
-    # whoever names a key means it, and not the profile that a shell happens to name
-    of_nobody = botocore.session.Session(session_vars={"profile": (None, None, None, None)}) if key else None
     return boto3.Session(
-        botocore_session=of_nobody,
+        # whoever names a key means it, and not the profile that a shell happens to name
+        botocore_session=session_without_profile() if key else None,
         aws_access_key_id=key.get_secret_value() if key else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         aws_session_token=token.get_secret_value() if token else None,
         region_name=settings.aws_region,
     )
+
+
+def session_without_profile() -> BotocoreSession:
+    """Return botocore's session of no profile, whatever the shell's ``AWS_PROFILE`` names."""
+    from botocore.session import Session  # noqa: PLC0415 - definitions load without it
+
+    return Session(session_vars={"profile": (None, None, None, None)})

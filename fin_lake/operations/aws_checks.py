@@ -18,12 +18,12 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from pydantic import SecretStr
 
-from fin_lake.clients import aws_client, aws_session
+from fin_lake.clients import aws_client, aws_session, session_without_profile
 from fin_lake.operations.aws_failures import (
     DENIED,
     NOT_THERE,
@@ -147,8 +147,9 @@ class AwsChecks:
         """Ask S3 without a signature: it tells the time, and that it is there, to everybody."""
         self._settings.require_services()
         where = self._settings.aws_endpoint_url or f"AWS, {self._settings.aws_region}"
+        nobody = {"aws_access_key_id": SecretStr("none"), "aws_secret_access_key": SecretStr("none")}
         client = aws_client(
-            self._settings,
+            self._settings.model_copy(update=nobody),  # else a profile would be looked up, and may be wrong
             "s3",
             self._settings.aws_endpoint_url,
             _QUICKLY.merge(Config(signature_version=UNSIGNED)),
@@ -508,6 +509,6 @@ def _regions() -> frozenset[str]:
 
 
 def _all_regions() -> Iterator[str]:
-    session = botocore.session.Session()
+    session = session_without_profile()
     for partition in session.get_available_partitions():
         yield from session.get_available_regions("s3", partition)

@@ -123,7 +123,7 @@ class Doctor:
             of_bucket("versioning", aws.versioning),
             of_bucket("public access", aws.public_access),
             of_bucket("lifecycle", aws.lifecycle),
-            Check("queue", aws.queue, needs=("identity",)),
+            Check("queue", aws.queue, needs=("s3", "identity")),
             Check("notification", aws.notifications, needs=("bucket", "queue")),
         ]
 
@@ -135,12 +135,12 @@ class Doctor:
             Check(
                 "glue",
                 self._on("athena", lambda: of.glue_tables(settings, client("glue"))),
-                needs=("identity",),
+                needs=("s3", "identity"),
             ),
             Check(
                 "workgroup",
                 self._on("athena", lambda: of.workgroup(settings, client("athena"))),
-                needs=("identity",),
+                needs=("s3", "identity"),
             ),
             Check(
                 "athena", lambda: of.query(settings), needs=("workgroup", "bucket"), seconds=_ATHENA_SECONDS

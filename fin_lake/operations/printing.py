@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fin_lake.operations.findings import Finding, Outcome
+from fin_lake.operations.findings import NEEDS, Finding, Outcome
 
 Layout = Literal["table", "csv", "json"]
 Row = tuple[str | None, ...]
@@ -132,18 +132,28 @@ def finding_line(name: str, finding: Finding, width: int) -> Text:
 
 
 def findings_table(findings: Iterable[tuple[str, Finding]]) -> Table:
-    """Return what checks found as a table; cause and cure stand below what was found."""
+    """Return what checks found as a table; cause and cure stand below what was found.
+
+    Checks that were skipped for want of another stand in one row, after all others.
+    """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    wanting: dict[str, list[str]] = {}
     for name, finding in findings:
+        if finding.found.startswith(NEEDS):
+            wanting.setdefault(finding.found, []).append(name)
+            continue
         told = Text(finding.found)
         if finding.cause:
             told.append(f"\n{finding.cause}", "dim")
         if finding.cure:
             told.append(f"\n→ {finding.cure}", "bold")
         table.add_row(Text(finding.outcome, _COLOURS[finding.outcome]), name, told)
+    for reason, names in wanting.items():
+        skipped = Text(Outcome.SKIPPED, _COLOURS[Outcome.SKIPPED])
+        table.add_row(skipped, reason, Text(", ".join(names), "dim"))
     return table
 
 
