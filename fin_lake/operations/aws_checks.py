@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, NoCredentialsError
+from botocore.utils import validate_region_name
 from pydantic import SecretStr
 
 from fin_lake.clients import aws_client, aws_session, session_without_profile
@@ -134,6 +135,10 @@ class AwsChecks:
     def region(self) -> Finding:
         """Look whether the region is one of AWS's."""
         name = self._settings.aws_region
+        try:
+            validate_region_name(name)
+        except InvalidRegionError as error:
+            return explained(self._settings, error, "looked at AWS_DEFAULT_REGION")
         if name in _regions():
             return ok(f"{name}, from {origin(self._settings, 'aws_region')}")
         near = [known for known in _regions() if known.replace("-", "") == name.replace("-", "").lower()]
@@ -148,14 +153,15 @@ class AwsChecks:
         self._settings.require_services()
         where = self._settings.aws_endpoint_url or f"AWS, {self._settings.aws_region}"
         nobody = {"aws_access_key_id": SecretStr("none"), "aws_secret_access_key": SecretStr("none")}
-        client = aws_client(
-            self._settings.model_copy(update=nobody),  # else a profile would be looked up, and may be wrong
-            "s3",
-            self._settings.aws_endpoint_url,
-            _QUICKLY.merge(Config(signature_version=UNSIGNED)),
-        )
         began = time.time()
         try:
+            client = aws_client(
+                self._settings.model_copy(update=nobody),  # else a profile would be looked up
+                "s3",
+                self._settings.aws_endpoint_url,
+                _QUICKLY.merge(Config(signature_version=UNSIGNED)),
+            )
+            began = time.time()
             headers = client.head_bucket(Bucket=self._bucket)["ResponseMetadata"]["HTTPHeaders"]
         except ClientError as error:  # any answer is one
             headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})

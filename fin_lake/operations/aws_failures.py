@@ -10,7 +10,9 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
@@ -72,6 +74,24 @@ _WHY: Final = (
         (NoCredentialsError, PartialCredentialsError),
         "neither keys nor a profile, SSO session or role were found",
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in .env, or run `aws configure`",
+    ),
+    _Why(
+        frozenset({"InvalidBucketName"}),
+        (ParamValidationError,),
+        "AWS_S3_BUCKET_NAME cannot be a bucket's name",
+        "correct it: 3 to 63 small letters, digits, dots and hyphens",
+    ),
+    _Why(
+        frozenset(),
+        (InvalidRegionError,),
+        "AWS_DEFAULT_REGION cannot be a region's name",
+        "correct it, as in us-east-1",
+    ),
+    _Why(
+        frozenset(),
+        (ValueError,),  # the only thing that botocore says so
+        "the endpoint that is set is no URL",
+        "correct AWS_ENDPOINT_URL, or unset it: AWS itself needs none",
     ),
     _Why(
         frozenset(),
@@ -148,12 +168,11 @@ def http_headers(error: Exception) -> dict[str, str]:
 
 
 def error_text(error: Exception) -> str:
-    """Return AWS's code and message, or the first line of the client's."""
+    """Return AWS's code and message, or the client's own words, in one line."""
     if isinstance(error, ClientError):
         told = error.response.get("Error", {})
         return f"{told.get('Code', '')}: {told.get('Message', '')}".strip(": ")
-    text = next(iter(str(error).splitlines()), "")
-    return text or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
-AwsErrors: Final = (BotoCoreError, ClientError)
+AwsErrors: Final = (BotoCoreError, ClientError, ValueError)

@@ -108,10 +108,10 @@ class Doctor:
             return Check(name, look, needs=("bucket",))
 
         return [
-            Check("credentials", self._on("aws", aws.credentials), after=("stack",)),
-            Check("identity", aws.identity, needs=("credentials",)),
             Check("region", aws.region),
-            Check("s3", self._on("aws", aws.s3), after=("stack",)),
+            Check("credentials", self._on("aws", aws.credentials), after=("stack",)),
+            Check("identity", aws.identity, needs=("region", "credentials")),
+            Check("s3", self._on("aws", aws.s3), needs=("region",), after=("stack",)),
             Check("clock", aws.clock, needs=("s3",)),
             Check("bucket", aws.bucket, needs=("s3", "identity")),
             of_bucket("list", aws.list_),

@@ -34,7 +34,8 @@ def s3_checks(settings: Settings) -> Sequence[Check]:
     aws = AwsChecks(settings)
     scratch = ScratchObject(settings, aws.client("s3"))
     return (
-        Check("credentials", aws.credentials),
+        Check("region", aws.region),
+        Check("credentials", aws.credentials, needs=("region",)),
         Check("identity", aws.identity, needs=("credentials",)),
         Check("s3", aws.s3, needs=("credentials",), after=("identity",)),
         Check("bucket", aws.bucket, needs=("identity", "s3")),

@@ -122,12 +122,30 @@ def test_a_bucket_that_refuses_is_told_from_one_that_is_not_there():
 
 @pytest.mark.parametrize(
     ("name", "outcome", "cure"),
-    [("us-east1", Outcome.WARNING, "us-east-1"), ("mars", Outcome.WARNING, "AWS_DEFAULT_REGION")],
+    [
+        ("us-east1", Outcome.WARNING, "us-east-1"),
+        ("mars", Outcome.WARNING, "AWS_DEFAULT_REGION"),
+        ("us east", Outcome.FAILED, "us-east-1"),
+    ],
 )
 def test_a_mistyped_region_is_told(name, outcome, cure):
     finding = AwsChecks(load_settings(aws_region=name)).region()
     assert finding.outcome is outcome
     assert cure in finding.cure
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        ({"bucket": "no such bucket"}, "AWS_S3_BUCKET_NAME"),
+        ({"aws_endpoint_url": "not-a-url"}, "is no URL"),
+        ({"aws_region": "us east"}, "AWS_DEFAULT_REGION"),
+    ],
+)
+def test_settings_with_which_nothing_can_be_asked_are_named(wrong, cause):
+    finding = AwsChecks(of_aws("http://127.0.0.1:9").model_copy(update=wrong)).s3()
+    assert finding.outcome is Outcome.FAILED
+    assert cause in finding.cause
 
 
 def test_hosts_that_never_answer_cost_seconds(monkeypatch):
