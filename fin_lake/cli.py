@@ -39,10 +39,10 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "env": "fin_lake.local.commands:env",
     "replay": "fin_lake.local.replay.commands:replay",
     "query": "fin_lake.operations.query_command:query",
+    "doctor": "fin_lake.operations.doctor_command:doctor",
     "as-of": "fin_lake.operations.as_of_command:as_of_command",
     "hours": "fin_lake.operations.hours_command:hours",
     "backfill": "fin_lake.operations.backfill_command:backfill",
-    "doctor": "fin_lake.operations.doctor_command:doctor",
 }
 
 

@@ -78,17 +78,17 @@ class Settings(BaseSettings):
     athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
     athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
     glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
-    sqs_endpoint_url: str | None = Field(
-        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
-    )
-    cloudwatch_endpoint_url: str | None = Field(
-        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL")
-    )
     sts_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
     )
     kms_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL")
+    )
+    sqs_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
+    )
+    cloudwatch_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL")
     )
     cloudwatch_namespace: str = Field(
         "", pattern=r"^[A-Za-z0-9_./#-]{0,255}$", validation_alias="FIN_LAKE_CLOUDWATCH_NAMESPACE"
