@@ -27,10 +27,10 @@ from pydantic_settings import (
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourError, floor_hour, parse_hour
 
-STACK_ENV: Final = "stack.env"
-_OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
 _OURS: Final = ("FIN_LAKE_", "AWS_S3_", "ALPHA_VANTAGE_", "COINGECKO_", "YAHOO_")
 _PLACEHOLDER: Final = re.compile(r"your_\w+_here|.*//user:password@host:.*")
+STACK_ENV: Final = "stack.env"
+_OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
 
 
