@@ -351,9 +351,8 @@ class AwsChecks:
                 return _not_set("default encryption", "objects lie there as they are sent")
             return self._unseen(error, "default encryption", "s3:GetEncryptionConfiguration")
         rules = answer["ServerSideEncryptionConfiguration"]["Rules"]
-        self._default_encryption = next(
-            (rule["ApplyServerSideEncryptionByDefault"] for rule in rules if rule), {}
-        )
+        by_default = "ApplyServerSideEncryptionByDefault"
+        self._default_encryption = next((rule[by_default] for rule in rules if by_default in rule), {})
         found = self._default_encryption.get("SSEAlgorithm", "none")
         key = self._default_encryption.get("KMSMasterKeyID", "")
         said = f"{found}{f' with {key}' if key else ''}"
@@ -362,6 +361,13 @@ class AwsChecks:
                 f"{said}, but FIN_LAKE_ENCRYPTION is {wanted}",
                 "the bucket was made with another setting, or changed by hand",
                 DEPLOY,
+            )
+        named = str(getattr(self._settings, "kms_key", key))
+        if wanted == "aws:kms" and key and "alias/" not in named and _bare_id(named) != _bare_id(key):
+            return warning(
+                f"{said}, but that is not what FIN_LAKE_KMS_KEY names",
+                "what fin_lake writes is encrypted by another key, or refused",
+                f"set FIN_LAKE_KMS_KEY={key}",
             )
         return ok(said)
 
@@ -497,6 +503,11 @@ class AwsChecks:
 
 def _not_set(what: str, consequence: str) -> Finding:
     return warning(f"not set: {what}", consequence, DEPLOY)
+
+
+def _bare_id(key: str) -> str:
+    """Return a key's id, whether it is named by that or by its ARN."""
+    return key.rpartition("/")[2]
 
 
 def _rule(rule: Any) -> str:

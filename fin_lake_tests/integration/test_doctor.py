@@ -170,6 +170,8 @@ def test_a_key_that_cannot_be_used_is_told(enforced: EnforcedAws):
     aws = AwsChecks(enforced.root.model_copy(update=settings))
     assert aws.encryption().outcome is not Outcome.FAILED
     assert aws.kms().outcome is Outcome.OK
+    of_no_key = enforced.root.model_copy(update={**settings, "encryption": "aws:kms", "kms_key": ""})
+    assert AwsChecks(of_no_key).encryption().cure == f"set FIN_LAKE_KMS_KEY={key}"
     kms.disable_key(KeyId=key)
     disabled = aws.kms()
     assert disabled.outcome is Outcome.FAILED
