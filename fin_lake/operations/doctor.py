@@ -238,9 +238,17 @@ class Doctor:
         if self._services is None:
             return skipped("not looked at")
         ours = ("the default", str(settings.home / STACK_ENV))
+        try:
+            there = self._services(settings)
+        except ModuleNotFoundError as error:
+            return failed(
+                f"the local stack needs the package {error.name}",
+                "the extra `local` is not installed",
+                "`pip install 'fin_lake[local]'`, or FIN_LAKE_PROFILE=aws",
+            )
         services = [
             one
-            for one in self._services(settings)
+            for one in there
             if origin(settings, _KNOWN_BY.get(one.name, "home")) in ours or one.name not in _KNOWN_BY
         ]
         if not services:

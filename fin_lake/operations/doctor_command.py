@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
 
 if TYPE_CHECKING:
     from fin_lake.operations.doctor import LookAtServices
+
+_SHOWN: Final = 4
 
 
 @click.command()
@@ -37,7 +39,7 @@ def doctor(services: LookAtServices | None, *, as_json: bool) -> None:
     with Console(stderr=True).status("looking") as spinner:
         for name, finding, at_work in run_checks(checks, patient.secrets):
             found.append((name, finding))
-            spinner.update(f"waiting for {', '.join(at_work)}")
+            spinner.update(f"waiting for {', '.join(at_work[:_SHOWN])}")
     found = in_order(checks, found)
     count = {outcome: sum(finding.outcome is outcome for _, finding in found) for outcome in Outcome}
     if as_json:

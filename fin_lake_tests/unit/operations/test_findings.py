@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -38,6 +40,17 @@ def test_one_that_hangs_is_given_up_and_holds_up_nobody():
     assert "no answer in 0.2 s" in told["hangs"].found
     assert told["other"].outcome is Outcome.OK
     never.set()
+
+
+def test_one_that_hangs_does_not_keep_the_program_from_ending():
+    program = """
+import time
+from fin_lake.operations.findings import Check, ok, run_checks
+for name, finding, _ in run_checks([Check("hangs", lambda: time.sleep(60), seconds=0.1)]):
+    print(finding.outcome)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=True)
+    assert done.stdout.strip() == b"failed"
 
 
 def test_what_needs_a_failed_check_is_skipped_and_names_the_first_of_the_chain():
