@@ -9,10 +9,10 @@ UV     := uv==0.13.9
 CHECKOV := checkov==3.3.30
 
 .DEFAULT_GOAL := help
-.PHONY: help extract dev up down models test browser bench lint format pins
+.PHONY: help extract dev up down models test test-s3 browser bench lint format pins
 
 help:            ## show this list
-	@grep -hE '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 extract: $(MODELS) up ## fetch the latest closed hour into PostgreSQL and S3, and build the models
 	@$(BIN)/fin-lake extract
@@ -28,6 +28,11 @@ down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
 
 test: $(MODELS) browser ## run every test, against a stack of its own
 	@$(BIN)/python -m pytest
+
+test-s3: $(READY) ## try the bucket, from credentials to clean-up: the account's, or the local stack's
+	@profile="$$($(BIN)/python -c 'from fin_lake.settings import load_settings as s; print(s().profile)' 2>/dev/null)"; \
+		test "$$profile" != local || $(BIN)/fin-lake up
+	@$(BIN)/python scripts/test_s3_integration.py
 
 bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.extract

@@ -28,7 +28,9 @@ from fin_lake.settings import load_settings
 if TYPE_CHECKING:
     import datetime as dt
 
+    from fin_lake.operations.doctor import ServiceState
     from fin_lake.operations.extract import ExtractReport
+    from fin_lake.settings import Settings
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "up": "fin_lake.local.commands:up",
@@ -37,6 +39,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "env": "fin_lake.local.commands:env",
     "replay": "fin_lake.local.replay.commands:replay",
     "query": "fin_lake.operations.query_command:query",
+    "doctor": "fin_lake.operations.doctor_command:doctor",
     "as-of": "fin_lake.operations.as_of_command:as_of_command",
     "hours": "fin_lake.operations.hours_command:hours",
     "metrics": "fin_lake.operations.metrics_command:metrics",
@@ -60,7 +63,18 @@ class _Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _local_services(settings: Settings) -> list[ServiceState]:
+    """Return how the local stack's services are; the doctor looks at them, and imports none of them."""
+    from fin_lake.local.stack import Stack, State
+    from fin_lake.operations.doctor import ServiceState
+
+    return [
+        ServiceState(one.name, one.title, one.state, one.state is State.RUNNING, one.log)
+        for one in Stack(settings).status(notes=False).services
+    ]
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "obj": _local_services})
 @click.version_option(package_name="fin_lake")
 def cli() -> None:
     """Hourly stock and crypto bars in an S3 lake and PostgreSQL.

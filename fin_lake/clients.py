@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from botocore.config import Config
+    from botocore.session import Session as BotocoreSession
 
     from fin_lake.settings import Settings
 
@@ -27,19 +29,28 @@ def aws_client(
     config : Config, optional
         Timeouts and retries other than botocore's own.
     """
+    client: Any = aws_session(settings).client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+    return client
+
+
+def aws_session(settings: Settings) -> Session:
+    """Return boto3's session with the key of the settings, or with what the standard chain finds."""
     import boto3  # noqa: PLC0415 - definitions load without it
-    import botocore.session  # noqa: PLC0415
 
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
     key = settings.aws_access_key_id
-    # whoever names a key means it, and not the profile that a shell happens to name
-    of_nobody = botocore.session.Session(session_vars={"profile": (None, None, None, None)}) if key else None
-    session = boto3.Session(
-        botocore_session=of_nobody,
+    return boto3.Session(
+        # whoever names a key means it, and not the profile that a shell happens to name
+        botocore_session=session_without_profile() if key else None,
         aws_access_key_id=key.get_secret_value() if key else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         aws_session_token=token.get_secret_value() if token else None,
         region_name=settings.aws_region,
     )
-    client: Any = session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
-    return client
+
+
+def session_without_profile() -> BotocoreSession:
+    """Return botocore's session of no profile, whatever the shell's ``AWS_PROFILE`` names."""
+    from botocore.session import Session  # noqa: PLC0415 - definitions load without it
+
+    return Session(session_vars={"profile": (None, None, None, None)})

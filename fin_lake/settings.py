@@ -8,11 +8,13 @@ local stack left in ``<home>/stack.env`` (local profile only).
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +27,8 @@ from pydantic_settings import (
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourError, floor_hour, parse_hour
 
+_OURS: Final = ("FIN_LAKE_", "AWS_S3_", "ALPHA_VANTAGE_", "COINGECKO_", "YAHOO_")
+_PLACEHOLDER: Final = re.compile(r"your_\w+_here|.*//user:password@host:.*")
 STACK_ENV: Final = "stack.env"
 _OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
 StorageClass = Literal["STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"]
@@ -84,6 +88,12 @@ class Settings(BaseSettings):
     athena_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_ATHENA")
     athena_workgroup: str = Field("primary", validation_alias="FIN_LAKE_ATHENA_WORKGROUP")
     glue_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL_GLUE")
+    sts_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
+    )
+    kms_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL")
+    )
     sqs_endpoint_url: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL")
     )
@@ -311,6 +321,8 @@ def load_settings(**overrides: Any) -> Settings:
             f"settings cannot be read from {error.filename}: {error.strerror}",
             "run as the user whose file it is, or set FIN_LAKE_HOME to a folder of your own",
         ) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env is no text in UTF-8: {error.reason}", "save it as UTF-8") from None
     except ValidationError as error:
         lines = [f"{_variable(problem['loc'])}: {_reason(problem)}" for problem in error.errors()]
         source = "the environment or .env" if Path(".env").exists() else "the environment"
@@ -334,6 +346,56 @@ def _variable(location: tuple[int | str, ...]) -> str:
 def _reason(problem: Any) -> str:
     text = str(problem["msg"]).removeprefix("Value error, ")
     return text[0].lower() + text[1:] if text[:2] != text[:2].upper() else text
+
+
+def origin(settings: Settings, name: str) -> str:
+    """Return where a field's value comes from: ``the environment``, a file's path, or ``the default``."""
+    alias = Settings.model_fields[name].validation_alias
+    variables = [str(one) for one in getattr(alias, "choices", [alias])]
+    if any(os.environ.get(one) for one in variables):
+        return "the environment"
+    files = [env_file()]
+    if settings.profile == "local":
+        files.append(settings.home / STACK_ENV)
+    for file in files:
+        held = dotenv_values(file) if file else {}
+        if any(held.get(one) for one in variables):
+            return str(file)
+    return "the default"
+
+
+def env_file() -> Path | None:
+    """Return the ``.env`` that is read here, None if there is none."""
+    file = Settings.model_config.get("env_file")
+    return Path(str(file)) if file is not None and Path(str(file)).exists() else None
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables of ``.env`` that look like ours and are not, with the known one that is nearest.
+
+    A name that is mistyped is otherwise ignored, as every other program's is.
+    """
+    file = env_file()
+    known = [
+        str(one)
+        for field in Settings.model_fields.values()
+        for one in getattr(field.validation_alias, "choices", [field.validation_alias])
+    ]
+    return {
+        name: next(iter(difflib.get_close_matches(name, known, 1)), "")
+        for name in (dotenv_values(file) if file else {})
+        if name.startswith(_OURS) and name not in known
+    }
+
+
+def placeholders(settings: Settings) -> list[str]:
+    """Return the variables that still hold what stands for a value in ``.env.example``."""
+    return [
+        _variable((name,))
+        for name in type(settings).model_fields
+        if isinstance(value := getattr(settings, name), SecretStr)
+        and _PLACEHOLDER.fullmatch(value.get_secret_value())
+    ]
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -88,20 +88,45 @@ def ensure_catalog(
     changes = CatalogChanges()
     for wanted in table_inputs(bucket, load_portfolios() if portfolios is None else portfolios):
         name = wanted["Name"]
-        try:
-            held: Any = glue.get_table(DatabaseName=database, Name=name)["Table"]
-        except ClientError as error:
-            if _code(error) != "EntityNotFoundException":
-                raise
+        held = _held(glue, database, name)
+        if held is None:
             glue.create_table(DatabaseName=database, TableInput=wanted)
             changes.created.append(name)
-            continue
-        if _agrees(wanted, held):
+        elif _agrees(wanted, held):
             changes.unchanged.append(name)
         else:
             glue.update_table(DatabaseName=database, TableInput=wanted)
             changes.updated.append(name)
     return changes
+
+
+def due_changes(
+    glue: GlueClient, *, database: str, bucket: str, portfolios: Collection[str] | None = None
+) -> CatalogChanges:
+    """Return what :func:`ensure_catalog` would do, without doing it.
+
+    Raises
+    ------
+    botocore.exceptions.ClientError
+        ``EntityNotFoundException`` if there is no database.
+    """
+    glue.get_database(Name=database)
+    changes = CatalogChanges()
+    for wanted in table_inputs(bucket, load_portfolios() if portfolios is None else portfolios):
+        held = _held(glue, database, wanted["Name"])
+        due = changes.created if held is None else changes.updated
+        (changes.unchanged if held is not None and _agrees(wanted, held) else due).append(wanted["Name"])
+    return changes
+
+
+def _held(glue: GlueClient, database: str, name: str) -> Any:
+    """Return Glue's ``Table``, None if there is none."""
+    try:
+        return glue.get_table(DatabaseName=database, Name=name)["Table"]
+    except ClientError as error:
+        if _code(error) != "EntityNotFoundException":
+            raise
+        return None
 
 
 def table_inputs(bucket: str, portfolios: Collection[str]) -> Iterator[Any]:

@@ -148,11 +148,11 @@ class NotificationQueue:
             entries = [{"Id": str(i), "ReceiptHandle": one.receipt} for i, one in enumerate(batch)]
             self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
 
-    def postpone(self, messages: Sequence[Message]) -> None:
-        """Let messages come again only after ``LATER_SECONDS``."""
+    def postpone(self, messages: Sequence[Message], seconds: int = LATER_SECONDS) -> None:
+        """Let messages come again only after so many seconds; after 0 they are anybody's at once."""
         for batch in _batches(messages):
             entries = [
-                {"Id": str(i), "ReceiptHandle": one.receipt, "VisibilityTimeout": LATER_SECONDS}
+                {"Id": str(i), "ReceiptHandle": one.receipt, "VisibilityTimeout": seconds}
                 for i, one in enumerate(batch)
             ]
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)

@@ -20,11 +20,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from fin_lake.operations.findings import NEEDS, Finding, Outcome
 
 Layout = Literal["table", "csv", "json"]
 Row = tuple[str | None, ...]
 _SHOWN: Final = 1_000
 _WHOLE: Final = ("tinyint", "smallint", "integer", "bigint")
+_COLOURS: Final = {
+    Outcome.OK: "green",
+    Outcome.WARNING: "yellow",
+    Outcome.FAILED: "red",
+    Outcome.SKIPPED: "dim",
+}
 _NUMBERS: Final = (*_WHOLE, "float", "real", "double", "decimal")
 
 
@@ -110,3 +119,50 @@ def _value(type_: str, text: str | None) -> object:
     if type_ in ("float", "real", "double") and text not in ("NaN", "Infinity", "-Infinity"):
         return float(text)
     return text  # a decimal would lose digits, and JSON has no time
+
+
+def finding_line(name: str, finding: Finding, width: int) -> Text:
+    """Return what a check found as one line: outcome, name, what was found, its cause and its cure."""
+    cause = f" ({finding.cause})" if finding.cause else ""
+    cure = f" → {finding.cure}" if finding.cure else ""
+    return Text.assemble(
+        (f"{finding.outcome:8}", _COLOURS[finding.outcome]),
+        f"{name:{width}}  {finding.found}{cause}{cure}",
+    )
+
+
+def findings_table(findings: Iterable[tuple[str, Finding]]) -> Table:
+    """Return what checks found as a table; cause and cure stand below what was found.
+
+    Checks that were skipped for want of another stand in one row, after all others.
+    """
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    wanting: dict[str, list[str]] = {}
+    for name, finding in findings:
+        if finding.found.startswith(NEEDS):
+            wanting.setdefault(finding.found, []).append(name)
+            continue
+        told = Text(finding.found)
+        if finding.cause:
+            told.append(f"\n{finding.cause}", "dim")
+        if finding.cure:
+            told.append(f"\n→ {finding.cure}", "bold")
+        table.add_row(Text(finding.outcome, _COLOURS[finding.outcome]), name, told)
+    for reason, names in wanting.items():
+        skipped = Text(Outcome.SKIPPED, _COLOURS[Outcome.SKIPPED])
+        table.add_row(skipped, reason, Text(", ".join(names), "dim"))
+    return table
+
+
+def finding_as_json(name: str, finding: Finding) -> dict[str, str]:
+    """Return what a check found in JSON's types."""
+    return {
+        "name": name,
+        "outcome": finding.outcome.value,
+        "found": finding.found,
+        "cause": finding.cause,
+        "cure": finding.cure,
+    }

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg_pool import ConnectionPool
 from pyrate_limiter import AbstractBucket, Duration, PostgresBucket, Rate, RateItem
 
@@ -133,6 +134,20 @@ def postgres_bucket(settings: Settings, source: str, per_day: int) -> AbstractBu
         open=True,
     )
     return PostgresBucket(pool, f"quota_{source}", [Rate(per_day, Duration.DAY)])
+
+
+def counted_requests(connection: psycopg.Connection[Any], source: str) -> int:
+    """Return how many requests of the last 24 hours are counted against a source's quota."""
+    table = f"{SCHEMA}.ratelimit___quota_{source}"  # as pyrate-limiter names the table of `quota_SOURCE`
+    known = connection.execute("select to_regclass(%s) is not null", (table,)).fetchone()
+    if known != (True,):
+        return 0  # never asked
+    counted = connection.execute(
+        sql.SQL(
+            "select count(*) from {} where item_timestamp > (now() at time zone 'utc') - interval '1 day'"
+        ).format(sql.Identifier(*table.split(".")))
+    ).fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:

@@ -194,8 +194,17 @@ class WarehouseUnavailableError(WarehouseError):
 
 
 @contextmanager
-def connect(url: str) -> Iterator[psycopg.Connection]:
+def connect(
+    url: str, *, variable: str = "FIN_LAKE_DATABASE_URL", seconds: int = _CONNECT_SECONDS
+) -> Iterator[psycopg.Connection]:
     """Open a connection; commit at the end, roll back on an error.
+
+    Parameters
+    ----------
+    variable : str
+        The setting that the URL comes from, for errors to name.
+    seconds : int
+        How long the server is waited for.
 
     Raises
     ------
@@ -203,14 +212,14 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
         The server does not answer, refuses the user, or fails at a statement. The message names
         host, port and database, never the password.
     """
-    place = _place(url)
+    place = _place(url, variable)
     try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS, application_name="fin_lake")
+        connection = psycopg.connect(url, connect_timeout=seconds, application_name="fin_lake")
     except psycopg.OperationalError as error:
         kind = WarehouseError if _REFUSED.search(str(error)) else WarehouseUnavailableError
         raise kind(
             f"PostgreSQL at {place} cannot be reached: {_first_line(error)}",
-            "start it (`fin-lake up` for the local one) or correct FIN_LAKE_DATABASE_URL",
+            f"start it (`fin-lake up` for the local one) or correct {variable}",
         ) from None
     try:
         with connection:
@@ -221,12 +230,12 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
         raise WarehouseError(f"PostgreSQL at {place} failed: {_first_line(error)}") from error
 
 
-def _place(url: str) -> str:
+def _place(url: str, variable: str) -> str:
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise WarehouseError(
-            "FIN_LAKE_DATABASE_URL is not a PostgreSQL URL",
+            f"{variable} is not a PostgreSQL URL",
             "write it like postgresql://user:password@host:5432/database",
         ) from None
     return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
@@ -242,7 +251,7 @@ def ensure_schema(connection: psycopg.Connection) -> None:
     Nothing is touched where all is as it should be: to define a view anew waits for whoever reads it, and
     every other reader for that.
     """
-    if _is_current(connection):
+    if is_current(connection):
         return
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
@@ -264,7 +273,8 @@ def _version() -> str:
     return f"Market data of fin_lake, by definitions {digest[:16]}"
 
 
-def _is_current(connection: psycopg.Connection) -> bool:
+def is_current(connection: psycopg.Connection) -> bool:
+    """Return whether the schema is there, as this version defines it."""
     relations = [*(table.postgres for table in POSTGRES_TABLES), *_VIEWS]
     found = connection.execute(_STATE, (relations,)).fetchone()
     return found == (_version(), len(relations))
