@@ -59,6 +59,8 @@ def cost(
     settings = load_settings()
 
     from fin_lake.definitions import JOBS
+    from fin_lake.lake.compression import compression
+    from fin_lake.lake.store import Lake
     from fin_lake.operations.cost import HOURS_A_MONTH, estimate
     from fin_lake.operations.metrics_command import count, measured_run
     from fin_lake.operations.prices import load_prices
@@ -78,7 +80,14 @@ def cost(
         outside=outside,
         given={"puts": puts, "gets": gets, "lists": lists, "statements": statements},
     )
-    made = estimate(stored, usage, prices, attempts=attempts_to_come(settings, stored))
+    ratios = compression(Lake(settings), stored.samples)
+    made = estimate(
+        stored,
+        usage,
+        prices,
+        attempts=attempts_to_come(settings, stored),
+        compacted={name: one.compacted for name, one in ratios.items()},
+    )
     if as_json:
         click.echo(json.dumps(_as_json(made, usage, prices, run), indent=2))
     else:
