@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--inventory", metavar="s3://…", help="Count from the newest S3 Inventory under this place.")
 @click.option("--runs", type=click.FloatRange(min=0), help="Runs a month; one an hour by default: 730.")
-@click.option(
-    "--puts", type=click.FloatRange(min=0), help="PUT requests a run, in the stead of measured ones."
-)
+@click.option("--puts", type=click.FloatRange(min=0), help="PUT requests a run, instead of those measured.")
 @click.option("--gets", type=click.FloatRange(min=0), help="GET requests a run.")
 @click.option("--lists", type=click.FloatRange(min=0), help="LIST requests a run.")
 @click.option("--statements", type=click.IntRange(min=0), help="Statements on Athena a run, of 10 MB each.")

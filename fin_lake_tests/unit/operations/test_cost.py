@@ -188,6 +188,12 @@ def test_partitions_save_what_statements_would_read_without_them():
     assert estimate(wide, usage, PRICES).changes[3].saves == pytest.approx(585.3652954)
 
 
+def test_models_built_once_a_day_spare_the_statements_of_the_other_runs():
+    usage = Usage(runs=730, statements=40_000, athena_billed=40_000 * 10 * KIB**2)
+    # a month's $1.9073 of the example above, of which 23 of 24 builds are spared, twelve times
+    assert estimate(lake(), usage, PRICES).changes[4].saves == pytest.approx(12 * 1.9073486328125 * 23 / 24)
+
+
 def test_a_class_without_a_price_is_named():
     with pytest.raises(CostError, match="DEEP_ARCHIVE") as raised:
         estimate(lake(("raw/x", "DEEP_ARCHIVE", AgeBand.OLD, Count(1, 1))), Usage(), PRICES)
