@@ -43,7 +43,7 @@ def build_storage_asset(settings: Settings, jobs: int) -> dg.AssetsDefinition:
         stored = storage_metrics(lake)
         ratios = compression(lake, stored.samples)
         run = latest_measured_run(context.instance, settings)
-        costs = _costs(settings, stored, run, jobs)
+        costs = _costs(settings, stored, ratios, run, jobs)
         metadata = _metadata(stored, ratios, run)
         if isinstance(costs, tuple):
             metadata["dollars_a_month"] = round(costs[0].monthly, 4)
@@ -66,14 +66,22 @@ def build_storage_asset(settings: Settings, jobs: int) -> dg.AssetsDefinition:
 
 
 def _costs(
-    settings: Settings, stored: StorageMetrics, run: MeasuredRun | None, jobs: int
+    settings: Settings,
+    stored: StorageMetrics,
+    ratios: dict[str, Compression],
+    run: MeasuredRun | None,
+    jobs: int,
 ) -> tuple[Estimate, Prices] | str:
     try:
         prices = load_prices(settings.aws_region)
         usage = monthly_usage(settings, stored, run, prices, jobs=jobs)
-        return estimate(stored, usage, prices, attempts=attempts_to_come(settings, stored)), prices
+        compacted = {name: one.compacted for name, one in ratios.items()}
+        made = estimate(
+            stored, usage, prices, attempts=attempts_to_come(settings, stored), compacted=compacted
+        )
     except (PricesError, CostError) as error:
         return str(error)
+    return made, prices
 
 
 def _metadata(

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fin_lake.lake.formats import FormatError, decompressed
+from fin_lake.lake.formats import FormatError, decompressed, parquet_bytes
 from fin_lake.lake.store import Lake, MissingObjectError, each
 
 _KINDS: Final = {".json.gz": "json.gz", ".parquet": "parquet"}
@@ -36,6 +36,8 @@ class Compression:
     rows : int
     stored, as_json : int
         Bytes as stored, and as JSON lines that are not compressed.
+    together : int
+        Bytes that the rows of all of these objects would take in one; of Parquet alone.
     """
 
     file_format: str
@@ -44,6 +46,12 @@ class Compression:
     rows: int
     stored: int
     as_json: int
+    together: int = 0
+
+    @property
+    def compacted(self) -> float:
+        """What is left of the bytes if the objects are made one, as a part of what they take now."""
+        return self.together / self.stored if self.together else 1.0
 
     @property
     def saved(self) -> float | None:
@@ -61,6 +69,7 @@ class _One:
     rows: int
     stored: int
     as_json: int
+    table: pa.Table | None = None
 
 
 def compression(lake: Lake, samples: Mapping[str, Iterable[str]]) -> dict[str, Compression]:
@@ -111,7 +120,8 @@ def _measure(lake: Lake, key: str, kind: str) -> _One | None:
     times = [name for name, type_ in rows.schema.items() if isinstance(type_, pl.Datetime)]
     # as our JSON writes them: without that, times would count for more than they would be
     text_rows = rows.with_columns(pl.col(times).dt.strftime(_TIME))
-    return _One(kind, rows.height, len(data), len(text_rows.write_ndjson().encode()) if rows.height else 0)
+    as_json = len(text_rows.write_ndjson().encode()) if rows.height else 0
+    return _One(kind, rows.height, len(data), as_json, table)
 
 
 def _sum(ones: list[_One]) -> Compression:
@@ -122,4 +132,13 @@ def _sum(ones: list[_One]) -> Compression:
         rows=sum(one.rows for one in ones),
         stored=sum(one.stored for one in ones),
         as_json=sum(one.as_json for one in ones),
+        together=_together([one.table for one in ones if one.table is not None]),
     )
+
+
+def _together(tables: list[pa.Table]) -> int:
+    """Return the bytes that the rows of all would take in one object; in one for each set of columns."""
+    alike: dict[str, list[pa.Table]] = {}
+    for table in tables:
+        alike.setdefault(str(table.schema.remove_metadata()), []).append(table)
+    return sum(len(parquet_bytes(pa.concat_tables(ones))) for ones in alike.values())

@@ -42,7 +42,11 @@ def encode_json(ready: pl.DataFrame) -> bytes:
 
 def encode_parquet(frame: pl.DataFrame, table: Table) -> bytes:
     """Return the rows as Parquet: zstd, dictionaries, statistics, in the order they come."""
-    arrow = frame.to_arrow().cast(table.arrow_schema())
+    return parquet_bytes(frame.to_arrow().cast(table.arrow_schema()))
+
+
+def parquet_bytes(arrow: pa.Table) -> bytes:
+    """Return a table as we write Parquet."""
     sink = io.BytesIO()
     pq.write_table(arrow, sink, compression="zstd", compression_level=3, store_schema=False)
     return sink.getvalue()

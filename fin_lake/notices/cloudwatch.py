@@ -105,24 +105,22 @@ def metrics(notice: RunNotice) -> list[dict[str, Any]]:
     return data
 
 
-def metric_count(jobs: int, layers: int, classes: int) -> int:
+def metric_count(jobs: int, layers: int) -> int:
     """Return how many metrics CloudWatch bills: each name with each combination of dimensions."""
     of_runs = 4 * (1 + jobs) + jobs + len(ASSET_CLASSES)
-    of_storage = 2 * (1 + layers + classes) + 1
+    of_storage = 2 * (1 + layers) + 1
     return of_runs + of_storage + len(COUNTED) + 1  # and what Athena scanned
 
 
 def storage_data(counted: StorageMetrics, run: MeasuredRun | None = None) -> list[dict[str, Any]]:
     """Return what a bucket holds, and what the last run has moved, as data of ``PutMetricData``.
 
-    Bytes and objects are sent by ``Layer``, by ``StorageClass`` and without either.
+    Bytes and objects are sent by ``Layer`` and without it. Those by storage class S3 tells by itself and
+    for nothing, as ``BucketSizeBytes`` in the namespace ``AWS/S3``.
     """
     at = counted.at
     cuts: list[tuple[dict[str, str], Count]] = [({}, counted.total)]
     cuts += [({"Layer": name}, one) for name, one in counted.by(lambda group: group.layer).items()]
-    cuts += [
-        ({"StorageClass": name}, one) for name, one in counted.by(lambda group: group.storage_class).items()
-    ]
     data = [
         _datum(at, name, value, unit, dimensions)
         for dimensions, one in cuts

@@ -118,7 +118,14 @@ class Estimate:
         return sum(line.dollars for line in self.lines)
 
 
-def estimate(stored: StorageMetrics, usage: Usage, prices: Prices, *, attempts: float = 1.0) -> Estimate:
+def estimate(
+    stored: StorageMetrics,
+    usage: Usage,
+    prices: Prices,
+    *,
+    attempts: float = 1.0,
+    compacted: Mapping[str, float] | None = None,
+) -> Estimate:
     """Return what the lake costs.
 
     Parameters
@@ -126,6 +133,9 @@ def estimate(stored: StorageMetrics, usage: Usage, prices: Prices, *, attempts: 
     attempts : float
         Raw objects that an hour will have for each that it has now: a lake filled at one go has one
         attempt at each hour, a live one reads the last hours again.
+    compacted : mapping of str to float, optional
+        By dataset, what is left of its bytes when a day's hours are one object, as it was measured; all
+        of them where nothing is said.
 
     Raises
     ------
@@ -137,8 +147,9 @@ def estimate(stored: StorageMetrics, usage: Usage, prices: Prices, *, attempts: 
     changes = (
         _lifecycle(months),
         _tiering(months),
-        _compaction(stored, growth, prices),
+        _compaction(stored, growth, prices, compacted or {}),
         _partitions(stored, usage, prices),
+        _daily_builds(usage, prices),
     )
     return Estimate(
         (*_storage_lines(stored, prices), *_usage_lines(usage, prices)),
@@ -352,19 +363,21 @@ def _lifecycle(months: tuple[Month, ...]) -> Change:
 def _tiering(months: tuple[Month, ...]) -> Change:
     saves = sum(month.lifecycle - month.tiering for month in months)
     return Change(
-        "Intelligent-Tiering in the lifecycle's stead",
+        "Intelligent-Tiering instead of the lifecycle",
         saves,
         "its monitoring against the transitions, if nobody reads old hours; objects under 128 KiB stay "
         "where they are in both",
     )
 
 
-def _compaction(stored: StorageMetrics, growth: Mapping[Group, Count], prices: Prices) -> Change:
+def _compaction(
+    stored: StorageMetrics, growth: Mapping[Group, Count], prices: Prices, left: Mapping[str, float]
+) -> Change:
     """Return what it would bring to put a day's hours of a table into one object, once a day."""
     hourly = {group: count for group, count in growth.items() if group.layer in _FILLED_BY_SMALL}
     objects = sum(count.objects for count in hourly.values())
-    size = sum(count.size for count in hourly.values())
-    compacted = {group: _in_days(count) for group, count in growth.items() if group.layer in _FILLED_BY_SMALL}
+    compacted = {group: _in_days(count, left.get(group.dataset, 1.0)) for group, count in hourly.items()}
+    before, after = (sum(count.size for count in ones.values()) for ones in (hourly, compacted))
     rest = {group: count for group, count in growth.items() if group not in compacted}
     fresh = StorageMetrics(stored.bucket, stored.at)
     now = sum(month.lifecycle for month in projected(fresh, growth, prices))
@@ -375,16 +388,17 @@ def _compaction(stored: StorageMetrics, growth: Mapping[Group, Count], prices: P
     return Change(
         "compaction: a day's hours in one object, made once a day",
         now - then - work,
-        f"{objects:,} objects a month become {days:,} ({_size(size / days if days else 0)} each, "
-        f"{large:,} of 128 KiB and more) at the same bytes; reading and writing them again is ${work:,.2f}; "
+        f"{objects:,} objects a month become {days:,} ({large:,} of 128 KiB and more), "
+        f"{_size(before)} become {_size(after)}; reading and writing them again is ${work:,.2f}; "
         "what readers save is not in it",
     )
 
 
-def _in_days(count: Count) -> Count:
+def _in_days(count: Count, left: float) -> Count:
     objects = max(1, round(count.objects / _HOURS_A_DAY)) if count.objects else 0
-    is_small = bool(objects) and count.size / objects < SMALL
-    return Count(objects, count.size, objects if is_small else 0, count.size if is_small else 0)
+    size = round(count.size * left)
+    is_small = bool(objects) and size / objects < SMALL
+    return Count(objects, size, objects if is_small else 0, size if is_small else 0)
 
 
 def _partitions(stored: StorageMetrics, usage: Usage, prices: Prices) -> Change:
@@ -399,6 +413,18 @@ def _partitions(stored: StorageMetrics, usage: Usage, prices: Prices) -> Change:
         f"without them each of {usage.statements:,.0f} statements a month would read the largest table "
         f"whole, {_size(largest)} today; Athena bills {_size(prices.athena.least_bytes)} a statement at "
         "least",
+    )
+
+
+def _daily_builds(usage: Usage, prices: Prices) -> Change:
+    """Return what it would save to build the models once a day, not with every run."""
+    now = prices.athena.of(usage.athena_billed)
+    spared = max(0.0, 1 - HOURS_A_MONTH / _HOURS_A_DAY / usage.runs) if usage.runs else 0.0
+    return Change(
+        "models built once a day",
+        MONTHS * now * spared,
+        f"as many statements a build, which takes a day's hours, in {HOURS_A_MONTH / _HOURS_A_DAY:.0f} "
+        f"builds a month and not {usage.runs:,.0f}; they would be a day old",
     )
 
 

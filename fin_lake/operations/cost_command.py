@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--inventory", metavar="s3://…", help="Count from the newest S3 Inventory under this place.")
 @click.option("--runs", type=click.FloatRange(min=0), help="Runs a month; one an hour by default: 730.")
-@click.option(
-    "--puts", type=click.FloatRange(min=0), help="PUT requests a run, in the stead of measured ones."
-)
+@click.option("--puts", type=click.FloatRange(min=0), help="PUT requests a run, instead of those measured.")
 @click.option("--gets", type=click.FloatRange(min=0), help="GET requests a run.")
 @click.option("--lists", type=click.FloatRange(min=0), help="LIST requests a run.")
 @click.option("--statements", type=click.IntRange(min=0), help="Statements on Athena a run, of 10 MB each.")
@@ -59,6 +57,8 @@ def cost(
     settings = load_settings()
 
     from fin_lake.definitions import JOBS
+    from fin_lake.lake.compression import compression
+    from fin_lake.lake.store import Lake
     from fin_lake.operations.cost import HOURS_A_MONTH, estimate
     from fin_lake.operations.metrics_command import count, measured_run
     from fin_lake.operations.prices import load_prices
@@ -78,7 +78,14 @@ def cost(
         outside=outside,
         given={"puts": puts, "gets": gets, "lists": lists, "statements": statements},
     )
-    made = estimate(stored, usage, prices, attempts=attempts_to_come(settings, stored))
+    ratios = compression(Lake(settings), stored.samples)
+    made = estimate(
+        stored,
+        usage,
+        prices,
+        attempts=attempts_to_come(settings, stored),
+        compacted={name: one.compacted for name, one in ratios.items()},
+    )
     if as_json:
         click.echo(json.dumps(_as_json(made, usage, prices, run), indent=2))
     else:

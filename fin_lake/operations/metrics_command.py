@@ -27,7 +27,7 @@ _COLUMNS: Final = ("objects", "bytes", "under 128 KiB")
 @click.option(
     "--inventory",
     metavar="s3://…",
-    help="Count from the newest S3 Inventory under this place in the stead of a listing.",
+    help="Count from the newest S3 Inventory under this place instead of a listing.",
 )
 @click.option(
     "--compression/--no-compression",

@@ -37,7 +37,7 @@ def monthly_usage(
     jobs : int
         How many jobs CloudWatch has metrics of.
     given : mapping of {'puts', 'gets', 'lists', 'statements'} to float, optional
-        Requests and statements a run, in the stead of those of ``run``.
+        Requests and statements a run, instead of those of ``run``.
     """
     from fin_lake.notices.cloudwatch import alarms, metric_count  # noqa: PLC0415 - imports botocore
 
@@ -58,9 +58,7 @@ def monthly_usage(
         billed, read = sum(prices.athena.billed(one) for one in scanned), float(sum(scanned))
         statements = float(len(scanned))
     told = bool(settings.cloudwatch_namespace)
-    metrics = metric_count(
-        jobs, len(stored.by(lambda one: one.layer)), len(stored.by(lambda one: one.storage_class))
-    )
+    metrics = metric_count(jobs, len(stored.by(lambda one: one.layer)))
     return Usage(
         runs=runs,
         puts=monthly("puts", "s3_puts"),

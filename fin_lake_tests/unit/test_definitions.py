@@ -12,12 +12,10 @@ from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
 from fin_lake.assets.storage import STORAGE
-from fin_lake.definitions import EXTRACT_JOB, REPORT_JOB, STORAGE_JOB, build_definitions
+from fin_lake.definitions import EXTRACT_JOB, JOBS, REPORT_JOB, STORAGE_JOB, build_definitions
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
 from fin_lake.tables import TABLES_BY_ASSET
-
-OF_NO_HOUR = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,8 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    return [key for key in assets.get_all_asset_keys() if key not in OF_NO_HOUR]
+    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
+    return [key for key in assets.get_all_asset_keys() if key not in without]
 
 
 def test_partitions_are_the_closed_hours_of_the_recording(definitions: dg.Definitions):
@@ -48,13 +47,17 @@ def test_ranges_are_taken_in_bounded_runs(definitions: dg.Definitions):
     assert policies == {168}
 
 
-def test_the_reports_have_jobs_of_their_own(definitions: dg.Definitions):
+def test_what_looks_at_the_lake_has_jobs_of_its_own(definitions: dg.Definitions):
     def made_by(job: str) -> set[dg.AssetKey]:
         return definitions.resolve_job_def(job).asset_layer.executable_asset_keys
 
     assert made_by(REPORT_JOB) == {MARKET_REPORT}
     assert made_by(STORAGE_JOB) == {STORAGE}
-    assert not {MARKET_REPORT, STORAGE} & made_by(EXTRACT_JOB)
+    assert made_by(EXTRACT_JOB).isdisjoint({MARKET_REPORT, STORAGE})
+
+
+def test_every_job_is_counted_among_those_that_metrics_are_of(definitions: dg.Definitions):
+    assert {job.name for job in definitions.jobs} == set(JOBS)
 
 
 @pytest.mark.parametrize(

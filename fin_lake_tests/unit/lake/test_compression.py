@@ -10,7 +10,7 @@ import pytest
 
 from fin_lake.lake.compression import compression
 from fin_lake.lake.formats import FormatError, encode_json, encode_parquet, json_ready
-from fin_lake.partitions import parse_hour
+from fin_lake.partitions import HOUR, parse_hour
 from fin_lake.tables import PROCESSED
 from fin_lake_tests.frames import stock_bars
 
@@ -42,6 +42,20 @@ def test_parquet_of_a_single_row_is_told_to_be_larger_than_json(lake):
     found = compression(lake, {"processed": ["processed/a.parquet", "processed/b.parquet"]})["processed"]
     assert found.saved < -1
     assert (found.objects, found.empty) == (2, 1)
+
+
+def test_what_one_object_in_the_stead_of_many_would_take_is_measured(lake):
+    keys = [f"processed/{number}.parquet" for number in range(24)]
+    for number, key in enumerate(keys):
+        lake.put(
+            key, encode_parquet(stock_bars("AAPL", parse_hour("2023-01-03T15") + number * HOUR, 2), STOCKS)
+        )
+    rows = pl.concat(
+        stock_bars("AAPL", parse_hour("2023-01-03T15") + number * HOUR, 2) for number in range(24)
+    )
+    found = compression(lake, {"processed": keys})["processed"]
+    assert found.together == pytest.approx(len(encode_parquet(rows, STOCKS)), rel=0.02)
+    assert found.compacted < 0.1
 
 
 def test_formats_that_are_not_ours_and_objects_that_have_gone_are_left_out(lake):

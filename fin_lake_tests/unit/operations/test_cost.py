@@ -167,6 +167,17 @@ def test_compaction_saves_storage_only_where_days_are_large_enough():
     assert estimate(large, Usage(), PRICES).changes[2].saves > 0
 
 
+def test_compaction_counts_the_bytes_that_were_measured_to_go():
+    stored = lake(("processed/x", "STANDARD", AgeBand.FRESH, Count(10, 100 * GB)), hours=730)
+    same, less = (
+        estimate(stored, Usage(), PRICES, compacted={"processed/x": left}).changes[2].saves
+        for left in (1.0, 0.1)
+    )
+    # of 100 GB a month 90 are spared: 12 cohorts in Standard for a month, 11 in IA for the next, 10 for the
+    # one after, and 9 + 8 + … + 1 = 45 months in Glacier: 90 × (12 × .023 + 21 × .0125 + 45 × .004)
+    assert less - same == pytest.approx(90 * (12 * 0.023 + 21 * 0.0125 + 45 * 0.004))
+
+
 def test_partitions_save_what_statements_would_read_without_them():
     usage = Usage(statements=1_000, athena_billed=1_000 * 10 * KIB**2, athena_scanned=1)
     tiny = lake(("processed/stocks/parquet", "STANDARD", AgeBand.FRESH, Count(10, 5 * KIB**2)))
@@ -175,6 +186,12 @@ def test_partitions_save_what_statements_would_read_without_them():
     assert estimate(tiny, usage, PRICES).changes[3].saves == pytest.approx(0)
     # 12 × 1,000 × (10,240 − 10 MB) / 1,048,576 × $5
     assert estimate(wide, usage, PRICES).changes[3].saves == pytest.approx(585.3652954)
+
+
+def test_models_built_once_a_day_spare_the_statements_of_the_other_runs():
+    usage = Usage(runs=730, statements=40_000, athena_billed=40_000 * 10 * KIB**2)
+    # a month's $1.9073 of the example above, of which 23 of 24 builds are spared, twelve times
+    assert estimate(lake(), usage, PRICES).changes[4].saves == pytest.approx(12 * 1.9073486328125 * 23 / 24)
 
 
 def test_a_class_without_a_price_is_named():

@@ -32,6 +32,7 @@ from fin_lake.sources.failures import (
 )
 from fin_lake.sources.http import SourceClient, UnexpectedError
 from fin_lake.sources.redaction import Redactor
+from fin_lake.traffic import traffic
 from fin_lake_tests.unit.sources.answers import question
 from fin_lake_tests.unit.sources.conftest import KEY, Api
 
@@ -87,6 +88,16 @@ async def test_gzip_is_asked_for_and_understood(api: Api):
 
     assert read[0].body == b"plain"
     assert "gzip" in api.sent[0].headers["Accept-Encoding"]
+
+
+async def test_what_came_over_the_wire_is_counted_refused_or_not(api: Api):
+    body = gzip.compress(b"plain " * 1_000)
+    compressed = web.Response(body=body, headers={"Content-Encoding": "gzip"})
+    api.answers(web.Response(status=503, text="down"), compressed)
+    traffic().take()
+    async with client(api) as one:
+        await one.get(asking())
+    assert traffic().take()["bytes_fetched"] == len("down") + len(body)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
