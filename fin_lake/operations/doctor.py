@@ -1,8 +1,8 @@
 """All that can be wrong with an installation, as checks: settings, machine, account, databases, APIs.
 
 Nothing is changed but a scratch object, which is deleted again. What is checked of an account stands in
-``aws_checks`` and ``catalog_checks``, of PostgreSQL and Dagster in ``database_checks``; here it is put in
-order, and what is of this machine is looked at.
+``aws_checks``, ``bucket_checks`` and ``catalog_checks``, of PostgreSQL and Dagster in ``database_checks``;
+here it is put in order, and what is of this machine is looked at.
 """
 
 from __future__ import annotations
@@ -101,8 +101,10 @@ class Doctor:
 
     def _of_account(self) -> list[Check]:
         from fin_lake.operations.aws_checks import AwsChecks  # noqa: PLC0415 - boto3
+        from fin_lake.operations.bucket_checks import BucketChecks  # noqa: PLC0415
 
         aws = self._aws = AwsChecks(self._settings)
+        kept = BucketChecks(self._settings, aws.client)
 
         def of_bucket(name: str, look: Callable[[], Finding]) -> Check:
             return Check(name, look, needs=("bucket",))
@@ -118,13 +120,13 @@ class Doctor:
             of_bucket("read", aws.get),
             of_bucket("write", aws.put),
             of_bucket("round trip", aws.round_trip),
-            of_bucket("encryption", aws.encryption),
-            Check("key", aws.kms, needs=("encryption",)),
-            of_bucket("versioning", aws.versioning),
-            of_bucket("public access", aws.public_access),
-            of_bucket("lifecycle", aws.lifecycle),
-            Check("queue", aws.queue, needs=("s3", "identity")),
-            Check("notification", aws.notifications, needs=("bucket", "queue")),
+            of_bucket("encryption", kept.encryption),
+            Check("key", kept.kms, needs=("encryption",)),
+            of_bucket("versioning", kept.versioning),
+            of_bucket("public access", kept.public_access),
+            of_bucket("lifecycle", kept.lifecycle),
+            Check("queue", kept.queue, needs=("s3", "identity")),
+            Check("notification", kept.notifications, needs=("bucket", "queue")),
         ]
 
     def _of_catalog(self) -> list[Check]:

@@ -19,6 +19,7 @@ from rich.console import Console
 from fin_lake.errors import FinLakeError
 from fin_lake.lake.notifications import Message, NotificationError, NotificationQueue, created_objects
 from fin_lake.operations.aws_checks import AwsChecks
+from fin_lake.operations.bucket_checks import BucketChecks
 from fin_lake.operations.findings import Check, Finding, Outcome, failed, ok, run_checks, skipped
 from fin_lake.operations.printing import finding_line
 from fin_lake.operations.scratch_object import SCRATCH, ScratchObject
@@ -32,6 +33,7 @@ _MOST_MESSAGES: Final = 1_000
 def s3_checks(settings: Settings) -> Sequence[Check]:
     """Return the checks, one after the other; the last one cleans up, whatever became of the others."""
     aws = AwsChecks(settings)
+    kept = BucketChecks(settings, aws.client)
     scratch = ScratchObject(settings, aws.client("s3"))
     return (
         Check("region", aws.region),
@@ -43,7 +45,7 @@ def s3_checks(settings: Settings) -> Sequence[Check]:
         Check("read", scratch.read, needs=("write",)),
         Check("list", scratch.list_, needs=("write",), after=("read",)),
         Check("encryption", scratch.head, needs=("write",), after=("list",)),
-        Check("lifecycle", aws.lifecycle, needs=("bucket",), after=("encryption",)),
+        Check("lifecycle", kept.lifecycle, needs=("bucket",), after=("encryption",)),
         Check(
             "notification",
             lambda: notification(settings, aws),
@@ -57,7 +59,7 @@ def s3_checks(settings: Settings) -> Sequence[Check]:
 
 def notification(settings: Settings, aws: AwsChecks) -> Finding:
     """Put a file under ``raw/``, and wait until S3 has told the queue of it."""
-    configured = aws.notifications()
+    configured = BucketChecks(settings, aws.client).notifications()
     if configured.outcome is not Outcome.OK:
         return configured
     marker = ScratchObject(settings, aws.client("s3"), f"raw/{SCRATCH}")

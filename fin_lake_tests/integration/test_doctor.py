@@ -12,6 +12,7 @@ from fin_lake.clients import aws_client
 from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.notifications import ensure_notifications
 from fin_lake.operations.aws_checks import AwsChecks
+from fin_lake.operations.bucket_checks import BucketChecks
 from fin_lake.operations.doctor import Doctor
 from fin_lake.operations.findings import Finding, Outcome, run_checks
 from fin_lake.settings import Settings, environment
@@ -23,6 +24,10 @@ from fin_lake_tests.enforced import EnforcedAws
 def examine(settings: Settings) -> dict[str, Finding]:
     doctor = Doctor(settings)
     return {name: finding for name, finding, _ in run_checks(doctor.checks(), doctor.secrets)}
+
+
+def of_bucket(settings: Settings) -> BucketChecks:
+    return BucketChecks(settings, AwsChecks(settings).client)
 
 
 @pytest.fixture
@@ -167,11 +172,11 @@ def test_a_key_that_cannot_be_used_is_told(enforced: EnforcedAws):
         Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
     )
     settings = {"bucket": bucket, "profile": "aws", "kms_endpoint_url": enforced.endpoint}
-    aws = AwsChecks(enforced.root.model_copy(update=settings))
+    aws = of_bucket(enforced.root.model_copy(update=settings))
     assert aws.encryption().outcome is not Outcome.FAILED
     assert aws.kms().outcome is Outcome.OK
     of_no_key = enforced.root.model_copy(update={**settings, "encryption": "aws:kms", "kms_key": ""})
-    assert AwsChecks(of_no_key).encryption().cure == f"set FIN_LAKE_KMS_KEY={key}"
+    assert of_bucket(of_no_key).encryption().cure == f"set FIN_LAKE_KMS_KEY={key}"
     kms.disable_key(KeyId=key)
     disabled = aws.kms()
     assert disabled.outcome is Outcome.FAILED
@@ -184,15 +189,15 @@ def test_a_queue_that_is_not_there_and_dead_letters_are_told(enforced: EnforcedA
     settings = enforced.root.model_copy(
         update={"bucket": bucket, "notifications_queue": bucket, "profile": "aws"}
     )
-    missing = AwsChecks(settings).queue()
-    untold = AwsChecks(settings).notifications()
+    missing = of_bucket(settings).queue()
+    untold = of_bucket(settings).notifications()
     assert missing.outcome is untold.outcome is Outcome.FAILED
     assert "FIN_LAKE_NOTIFICATIONS_QUEUE" in missing.cure
     ensure_notifications(settings)
-    assert AwsChecks(settings).queue().outcome is AwsChecks(settings).notifications().outcome is Outcome.OK
+    assert of_bucket(settings).queue().outcome is of_bucket(settings).notifications().outcome is Outcome.OK
     sqs = enforced.client("sqs")
     dead = sqs.get_queue_url(QueueName=f"{bucket}-dead")["QueueUrl"]
     sqs.send_message(QueueUrl=dead, MessageBody="{}")
-    given_up = AwsChecks(settings).queue()
+    given_up = of_bucket(settings).queue()
     assert given_up.outcome is Outcome.WARNING
     assert f"1 in {bucket}-dead" in given_up.found
