@@ -301,11 +301,10 @@ def _open_store(settings: Settings) -> S3Store:
         "client_options": {"timeout": _REQUEST_TIMEOUT},
         "retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
     }
-    if settings.encryption == "aws:kms":  # S3's own keys are S3's default: who names none gets the bucket's
+    if settings.kms_key:  # aws:kms without a key would be AWS's own: who names none gets the bucket's
         options["server_side_encryption"] = settings.encryption
         options["sse_bucket_key_enabled"] = True
-        if settings.kms_key:
-            options["sse_kms_key_id"] = settings.kms_key
+        options["sse_kms_key_id"] = settings.kms_key
     if settings.accelerate and not settings.aws_endpoint_url:
         options["endpoint"] = f"https://{settings.bucket}.s3-accelerate.amazonaws.com"
         options["virtual_hosted_style_request"] = True

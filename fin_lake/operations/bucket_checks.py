@@ -30,7 +30,7 @@ class BucketChecks:
 
     def encryption(self) -> Finding:
         """Look how objects are encrypted that say nothing of it."""
-        wanted = str(getattr(self._settings, "encryption", "") or "")
+        wanted = self._settings.encryption
         try:
             answer = self._client("s3").get_bucket_encryption(Bucket=self._bucket)
         except AwsErrors as error:
@@ -43,13 +43,13 @@ class BucketChecks:
         found = self._default_encryption.get("SSEAlgorithm", "none")
         key = self._default_encryption.get("KMSMasterKeyID", "")
         said = f"{found}{f' with {key}' if key else ''}"
-        if wanted and found != wanted:
+        if found != wanted:
             return warning(
                 f"{said}, but FIN_LAKE_ENCRYPTION is {wanted}",
                 "the bucket was made with another setting, or changed by hand",
                 DEPLOY,
             )
-        named = str(getattr(self._settings, "kms_key", key))
+        named = self._settings.kms_key or key
         if wanted == "aws:kms" and key and "alias/" not in named and _bare_id(named) != _bare_id(key):
             return warning(
                 f"{said}, but that is not what FIN_LAKE_KMS_KEY names",
@@ -60,9 +60,9 @@ class BucketChecks:
 
     def kms(self) -> Finding:
         """Ask KMS for a data key that it need not make."""
-        named = str(getattr(self._settings, "kms_key", "") or "")
+        named = self._settings.kms_key
         algorithm = self._default_encryption.get("SSEAlgorithm", "")
-        wanted = str(getattr(self._settings, "encryption", "") or "")
+        wanted = self._settings.encryption
         if not named and "aws:kms" not in (algorithm, wanted):
             return skipped("objects are encrypted by S3's own keys")
         key = named or self._default_encryption.get("KMSMasterKeyID", "") or "alias/aws/s3"

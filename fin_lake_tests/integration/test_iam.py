@@ -42,6 +42,7 @@ EXPECTED = {
     "read athena-results": "ar",
     "write athena-results": "ar",
     "delete athena-results": "a",
+    "try the scratch prefix": "ia",
     "write another prefix": "",
     "list the whole bucket": "",
     "write with another encryption": "",
@@ -133,6 +134,7 @@ ACTS: Mapping[str, Act] = {
     "read athena-results": s3("get_object", "athena-results/one"),
     "write athena-results": s3("put_object", "athena-results/two", Body=b"2"),
     "delete athena-results": s3("delete_object", "athena-results/one-of-many"),
+    "try the scratch prefix": s3("put_object", "_doctor/one", Body=b"2"),
     "write another prefix": s3("put_object", "elsewhere/two", Body=b"2"),
     "list the whole bucket": listing(""),
     "write with another encryption": s3(
