@@ -95,6 +95,7 @@ def materialize_stand_in(definitions: dg.Definitions) -> str:
         key("analytics/maintenance"),
         key("analytics/market_report"),
         key("operations/hours"),
+        key("operations/storage"),
     }
     assert others == {key("analytics/dbt"), *without_partitions}
     result = dg.materialize(
