@@ -1,20 +1,24 @@
-"""Dagster's event log in PostgreSQL, with three of dagster-postgres's habits mended.
+"""Dagster's event log in PostgreSQL, with four of dagster-postgres's habits mended.
 
 A run of many hours plans one event for each hour of each table. dagster-postgres stores those one
 by one, each over a connection of its own: 18 ms an event, a minute and a half for a month of eight
 tables. A step that waits for its pool spins, one core full, and looks ever less often whether its
 turn has come. And of two runs that are the first of a pool at the same moment one fails: the pool is
-inserted, and updated if that fails, in one transaction, which PostgreSQL then has aborted.
+inserted, and updated if that fails, in one transaction, which PostgreSQL then has aborted. And two steps
+that claim the last slot of a pool within milliseconds both get it: the row's lock ends with the statement
+that reads it, for the connection commits each by itself.
 ``dagster.yaml`` names this class in its place.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import sqlalchemy
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
@@ -83,9 +87,10 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
         Whoever holds the slot may have been killed: such runs are sought now and then.
         """
-        status: ConcurrencyClaimStatus = super().claim_concurrency_slot(
-            concurrency_key, run_id, step_key, priority
-        )
+        with self._turn(concurrency_key):
+            status: ConcurrencyClaimStatus = super().claim_concurrency_slot(
+                concurrency_key, run_id, step_key, priority
+            )
         if status.is_claimed:
             return status
         if time.monotonic() - self._dead_runs_sought > _DEAD_RUNS_SECONDS:
@@ -95,3 +100,11 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         time.sleep(_SLOT_POLL_SECONDS)
         waiting: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
         return waiting
+
+    @contextmanager
+    def _turn(self, concurrency_key: str) -> Iterator[None]:
+        """Wait until nobody else claims a slot of the pool, and keep others waiting meanwhile."""
+        lock = sqlalchemy.text("select pg_advisory_xact_lock(hashtextextended(:pool, 0))")
+        with self.index_transaction() as connection:
+            connection.execute(lock, {"pool": f"pool {concurrency_key}"})
+            yield

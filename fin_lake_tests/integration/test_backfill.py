@@ -8,9 +8,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,25 @@ def test_a_pool_that_is_there_already_is_no_failure(instance: dg.DagsterInstance
     for _ in range(2):
         assert instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
     assert instance.event_log_storage.get_concurrency_info(POOL).slot_count == 1
+
+
+def test_the_one_slot_of_a_pool_is_claimed_once(instance: dg.DagsterInstance):
+    storage = instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default(POOL)
+    together = threading.Barrier(4)
+
+    def claim(run: str) -> bool:
+        together.wait()
+        return storage.claim_concurrency_slot(POOL, run, "step").is_claimed
+
+    with ThreadPoolExecutor(4) as pool:
+        for turn in range(20):
+            runs = [f"run-{turn}-{number}" for number in range(4)]
+            for run in runs:  # as those that looked for a free slot at the same moment
+                storage.add_pending_step(POOL, run, "step", should_assign=True)
+            assert sum(pool.map(claim, runs)) == 1
+            for run in runs:
+                storage.free_concurrency_slot_for_step(run, "step")
 
 
 def hanging_extract(lab: Lab, instance: dg.DagsterInstance) -> tuple[subprocess.Popen[str], str]:
