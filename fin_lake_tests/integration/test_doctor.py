@@ -175,8 +175,11 @@ def test_a_key_that_cannot_be_used_is_told(enforced: EnforcedAws):
     aws = of_bucket(enforced.root.model_copy(update=settings))
     assert aws.encryption().outcome is not Outcome.FAILED
     assert aws.kms().outcome is Outcome.OK
-    of_no_key = enforced.root.model_copy(update={**settings, "encryption": "aws:kms", "kms_key": ""})
-    assert of_bucket(of_no_key).encryption().cure == f"set FIN_LAKE_KMS_KEY={key}"
+    by_key = {**settings, "encryption": "aws:kms"}
+    of_the_buckets = enforced.root.model_copy(update=by_key)
+    assert of_bucket(of_the_buckets).encryption().outcome is Outcome.OK, "who names none gets the bucket's"
+    of_another = enforced.root.model_copy(update={**by_key, "kms_key": "0" * 36})
+    assert of_bucket(of_another).encryption().cure == f"set FIN_LAKE_KMS_KEY={key}"
     kms.disable_key(KeyId=key)
     disabled = aws.kms()
     assert disabled.outcome is Outcome.FAILED
