@@ -46,6 +46,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "cost": "fin_lake.operations.cost_command:cost",
     "backfill": "fin_lake.operations.backfill_command:backfill",
     "deploy": "fin_lake.operations.deploy_command:deploy",
+    "connect": "fin_lake.operations.connect_command:connect",
 }
 
 

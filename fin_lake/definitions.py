@@ -14,6 +14,8 @@ import dagster as dg
 from fin_lake.analytics.project import PROJECT
 from fin_lake.assets.analytics import MAINTENANCE, build_analytics_assets
 from fin_lake.assets.checks import build_checks, build_freshness
+from fin_lake.assets.deliveries import GROUP as DELIVERIES
+from fin_lake.assets.deliveries import build_deliveries, build_delivery_schedule
 from fin_lake.assets.hours import HOURS, build_hours_asset
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
@@ -44,7 +46,16 @@ HOURS_JOB: Final = "hours"
 FRESHNESS_JOB: Final = "check_freshness"
 REPORT_JOB: Final = "market_report"
 STORAGE_JOB: Final = "storage"
-JOBS: Final = (EXTRACT_JOB, MAINTENANCE_JOB, HOURS_JOB, FRESHNESS_JOB, REPORT_JOB, STORAGE_JOB)
+DELIVERIES_JOB: Final = "deliveries"
+JOBS: Final = (
+    EXTRACT_JOB,
+    MAINTENANCE_JOB,
+    HOURS_JOB,
+    FRESHNESS_JOB,
+    REPORT_JOB,
+    STORAGE_JOB,
+    DELIVERIES_JOB,
+)
 
 
 def build_definitions(
@@ -83,12 +94,14 @@ def build_definitions(
     maintenance, hours, report, storage = (
         dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
     )
+    deliveries = dg.AssetSelection.groups(DELIVERIES)
     return dg.Definitions(
         assets=[
             *assets,
             build_hours_asset(settings),
             build_market_report(settings, checked),
             build_storage_asset(settings, len(JOBS)),
+            *build_deliveries(settings),
         ],
         asset_checks=checks,
         jobs=[
@@ -99,6 +112,7 @@ def build_definitions(
                 - hours
                 - report
                 - storage
+                - deliveries
                 - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
@@ -121,6 +135,9 @@ def build_definitions(
             dg.define_asset_job(
                 STORAGE_JOB, selection=storage, description="Count what lies in the lake, and what it costs"
             ),
+            dg.define_asset_job(
+                DELIVERIES_JOB, selection=deliveries, description="Make the reports' extracts for BI tools"
+            ),
         ],
         schedules=[
             build_hourly_schedule(settings, EXTRACT_JOB),
@@ -128,6 +145,7 @@ def build_definitions(
             build_after_the_hour(HOURS_JOB, 20, "Shows which hours are done, missing or failed"),
             build_after_the_hour(REPORT_JOB, 25, "Writes the page that shows the last weeks of the market"),
             build_daily(STORAGE_JOB, "02:40", "Counts what lies in the lake, and what it costs"),
+            build_delivery_schedule(settings, DELIVERIES_JOB),
         ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={

@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
 
+    reader_password: SecretStr | None = Field(None, validation_alias="FIN_LAKE_READER_PASSWORD")
+
     dagster_home: Path | None = Field(None, validation_alias="DAGSTER_HOME")
 
     alpha_vantage_api_key: SecretStr | None = Field(None, validation_alias="ALPHA_VANTAGE_API_KEY")
