@@ -103,9 +103,11 @@ def build_delivery_schedule(settings: Settings, job: str) -> dg.ScheduleDefiniti
         description="Makes the extracts of this month and the one before, for BI tools",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        latest = months.get_partition_keys(settings.now or context.scheduled_execution_time)[-_LATEST:]
+        # where time stands still the partitions end there, whatever the wall clock says
+        now = None if settings.now else context.scheduled_execution_time
+        latest = months.get_partition_keys(now)[-_LATEST:]
         if not latest:
-            return dg.SkipReason("no month has begun yet")
+            return dg.SkipReason(f"no month has begun yet since the first hour, {settings.start:%Y-%m-%dT%H}")
         return dg.RunRequest(
             tags={
                 "dagster/asset_partition_range_start": latest[0],

@@ -176,9 +176,16 @@ def athena_data_source(place: AthenaPlace, tables: Collection[str]) -> bytes:
         "s3-staging-dir": place.results,
         "schema": place.database,
         "server": place.server,
-        "workgroup": place.workgroup,
     }
     return _data_source(_Live("athena", place.server, attributes, place.database), tables)
+
+
+def athena_properties(place: AthenaPlace) -> bytes:
+    """Return ``athena.properties``, by which Tableau's driver learns the workgroup.
+
+    Tableau hands the file of the connection's class that lies beside its data sources to the driver.
+    """
+    return f"Workgroup={place.workgroup}\nS3OutputLocation={place.results}\n".encode()
 
 
 def _data_source(live: _Live, tables: Collection[str]) -> bytes:

@@ -66,14 +66,21 @@ def tableau(folder: Path) -> None:
       fin-lake connect tableau --to ~/Documents/"My Tableau Repository"/Datasources
     """  # noqa: D301 - click's mark of a block is a backspace character
     from fin_lake.engines.live import athena_place, postgres_place
-    from fin_lake.engines.tableau import REPORTS, athena_data_source, postgres_data_source
+    from fin_lake.engines.tableau import (
+        REPORTS,
+        athena_data_source,
+        athena_properties,
+        postgres_data_source,
+    )
     from fin_lake.warehouse.reporting import VIEWS
 
     settings = load_settings()
     files = {"fin_lake_postgresql.tds": postgres_data_source(postgres_place(settings), VIEWS)}
     if _athena_is_aws(settings):
         tables = [f"reports_{report}" for report in REPORTS]
-        files["fin_lake_athena.tds"] = athena_data_source(athena_place(settings), tables)
+        place = athena_place(settings)
+        files["fin_lake_athena.tds"] = athena_data_source(place, tables)
+        files["athena.properties"] = athena_properties(place)
     _write(folder, files)
 
 

@@ -14,7 +14,20 @@ FIN_LAKE = Path(sys.executable).with_name("fin-lake")
 
 @pytest.mark.parametrize(
     "command",
-    ["extract", "up", "down", "status", "env", "replay", "query", "as-of", "hours", "backfill", "doctor"],
+    [
+        "extract",
+        "up",
+        "down",
+        "status",
+        "env",
+        "replay",
+        "query",
+        "as-of",
+        "hours",
+        "backfill",
+        "doctor",
+        "connect",
+    ],
 )
 def test_every_command_has_help_with_an_example(command):
     shown = CliRunner().invoke(cli, [command, "--help"])

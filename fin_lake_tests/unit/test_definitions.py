@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 
@@ -8,11 +9,13 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from fin_lake.assets.analytics import MAINTENANCE
+from fin_lake.assets.deliveries import extract_key, months_of
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
 from fin_lake.assets.storage import STORAGE
-from fin_lake.definitions import EXTRACT_JOB, JOBS, REPORT_JOB, STORAGE_JOB, build_definitions
+from fin_lake.definitions import DELIVERIES_JOB, EXTRACT_JOB, JOBS, REPORT_JOB, STORAGE_JOB, build_definitions
+from fin_lake.engines.tableau import REPORTS
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
 from fin_lake.tables import TABLES_BY_ASSET
@@ -30,7 +33,7 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
+    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE, *map(extract_key, REPORTS))
     return [key for key in assets.get_all_asset_keys() if key not in without]
 
 
@@ -53,7 +56,47 @@ def test_what_looks_at_the_lake_has_jobs_of_its_own(definitions: dg.Definitions)
 
     assert made_by(REPORT_JOB) == {MARKET_REPORT}
     assert made_by(STORAGE_JOB) == {STORAGE}
-    assert made_by(EXTRACT_JOB).isdisjoint({MARKET_REPORT, STORAGE})
+    assert made_by(DELIVERIES_JOB) == set(map(extract_key, REPORTS))
+    assert made_by(EXTRACT_JOB).isdisjoint({MARKET_REPORT, STORAGE, *map(extract_key, REPORTS)})
+
+
+def test_no_automation_makes_deliveries(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+    assert {graph.get(extract_key(report)).automation_condition for report in REPORTS} == {None}
+
+
+def test_an_hour_of_a_report_belongs_to_its_month_of_the_extract(definitions: dg.Definitions):
+    graph = definitions.resolve_asset_graph()
+    for report in REPORTS:
+        extract = graph.get(extract_key(report))
+        assert extract.parent_keys == {dg.AssetKey(["reports", report])}
+        assert extract.partitions_def.get_partition_keys() == ["2023-01"]
+
+
+@pytest.mark.parametrize(
+    ("now", "months"),
+    [
+        ("2023-01-30T21", ["2023-01"]),
+        ("2023-03-01T00", ["2023-02", "2023-03"]),
+        ("2023-03-01T01", ["2023-02", "2023-03"]),
+        ("2024-01-15T00", ["2023-12", "2024-01"]),
+    ],
+)
+def test_a_day_makes_the_extracts_of_this_month_and_the_one_before(now, months):
+    settings = load_settings(now=parse_hour(now), start=parse_hour("2023-01-03"))
+    schedule = build_definitions(settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
+    (asked,) = schedule.evaluate_tick(dg.build_schedule_context()).run_requests
+    first, last = (asked.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+    assert [first, last] == [months[0], months[-1]]
+    assert set(months) <= set(months_of(settings).get_partition_keys())
+
+
+def test_by_the_wall_clock_the_month_that_is_not_over_is_made():
+    settings = load_settings(start=parse_hour("2023-01-03"))
+    schedule = build_definitions(settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
+    at = dt.datetime(2026, 3, 1, 1, 40, tzinfo=dt.UTC)
+    (asked,) = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at)).run_requests
+    assert asked.tags["dagster/asset_partition_range_end"] == "2026-03"
 
 
 def test_every_job_is_counted_among_those_that_metrics_are_of(definitions: dg.Definitions):
