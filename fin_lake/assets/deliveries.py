@@ -25,8 +25,8 @@ GROUP: Final = "deliveries"
 _MONTH: Final = "%Y-%m"
 _MONTHS_A_RUN: Final = 12
 _MONTH_OF_HOURS: Final = dg.TimeWindowPartitionMapping()
-_LATEST: Final = 2
-"""How many months change by themselves: a day's bars change returns and volatility of up to a month later."""
+_MONTHS_A_TICK: Final = 12
+"""How many months a day makes, the latest first; what is left is made on the days after."""
 
 
 def months_of(settings: Settings) -> dg.MonthlyPartitionsDefinition:
@@ -73,7 +73,7 @@ def _build_extract(settings: Settings, report: str) -> dg.AssetsDefinition:
         require_pantab()  # before Athena is asked, and paid
         athena = Athena(settings)
         for key in context.partition_keys:
-            month = dt.datetime.strptime(key, _MONTH).replace(tzinfo=dt.UTC).date()
+            month = _first_day(key)
             rows, place = read_month(athena, report, month), extract_object(report, month)
             data = extract_of(report, rows)
             lake.put(place, data, content_type="application/octet-stream")
@@ -92,27 +92,55 @@ def _build_extract(settings: Settings, report: str) -> dg.AssetsDefinition:
 
 
 def build_delivery_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition:
-    """Return the schedule that makes the extracts of this month and the one before, once a day."""
-    months = months_of(settings)
+    """Return the schedule that makes, once a day, the extracts of the months that reports changed in."""
 
     @dg.schedule(
         name=f"{job}_daily",
         job_name=job,
         cron_schedule="40 1 * * *",
         execution_timezone="UTC",
-        description="Makes the extracts of this month and the one before, for BI tools",
+        description="Makes the extracts of the months whose reports changed since, for BI tools",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        # where time stands still the partitions end there, whatever the wall clock says
-        now = None if settings.now else context.scheduled_execution_time
-        latest = months.get_partition_keys(now)[-_LATEST:]
-        if not latest:
-            return dg.SkipReason(f"no month has begun yet since the first hour, {settings.start:%Y-%m-%dT%H}")
-        return dg.RunRequest(
-            tags={
-                "dagster/asset_partition_range_start": latest[0],
-                "dagster/asset_partition_range_end": latest[-1],
-            }
-        )
+    def daily(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        behind = months_behind(settings, context.instance)
+        if not behind:
+            return dg.SkipReason("no report has changed since its extracts were made")
+        return [dg.RunRequest(partition_key=month) for month in behind[-_MONTHS_A_TICK:]]
 
     return daily
+
+
+def months_behind(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """Return the months of which an extract is older than the report that it was made of.
+
+    An hour that was built anew changes rows of up to a month later (returns, volatility), so it counts
+    for the month after its own, too, if there are hours of that.
+    """
+    known = set(months_of(settings).get_partition_keys())
+    behind: set[str] = set()
+    for report in REPORTS:
+        built = _newest_by_month(instance, dg.AssetKey(["reports", report]))
+        made = _latest(instance, extract_key(report))
+        for month in known & built.keys():
+            before = f"{_first_day(month) - dt.timedelta(days=1):{_MONTH}}"
+            if made.get(month, 0) < max(built[month], built.get(before, 0)):
+                behind.add(month)
+    return sorted(behind)
+
+
+def _newest_by_month(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
+    """Return the number of the newest event of each month of an hourly asset."""
+    newest: dict[str, int] = {}
+    for hour, event in _latest(instance, key).items():
+        month = hour[: len("2023-01")]  # keys of hours begin with those of their months
+        newest[month] = max(event, newest.get(month, 0))
+    return newest
+
+
+def _latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
+    found = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return dict(found)
+
+
+def _first_day(month: str) -> dt.date:
+    return dt.date.fromisoformat(f"{month}-01")

@@ -9,12 +9,12 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from fin_lake.assets.analytics import MAINTENANCE
-from fin_lake.assets.deliveries import extract_key, months_of
+from fin_lake.assets.deliveries import extract_key, months_behind, months_of
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
 from fin_lake.assets.storage import STORAGE
-from fin_lake.definitions import DELIVERIES_JOB, EXTRACT_JOB, JOBS, REPORT_JOB, STORAGE_JOB, build_definitions
+from fin_lake.definitions import DELIVERIES_JOB, EXTRACT_JOB, REPORT_JOB, STORAGE_JOB, build_definitions
 from fin_lake.engines.tableau import REPORTS
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
@@ -73,34 +73,67 @@ def test_an_hour_of_a_report_belongs_to_its_month_of_the_extract(definitions: dg
         assert extract.partitions_def.get_partition_keys() == ["2023-01"]
 
 
-@pytest.mark.parametrize(
-    ("now", "months"),
-    [
-        ("2023-01-30T21", ["2023-01"]),
-        ("2023-03-01T00", ["2023-02", "2023-03"]),
-        ("2023-03-01T01", ["2023-02", "2023-03"]),
-        ("2024-01-15T00", ["2023-12", "2024-01"]),
-    ],
-)
-def test_a_day_makes_the_extracts_of_this_month_and_the_one_before(now, months):
-    settings = load_settings(now=parse_hour(now), start=parse_hour("2023-01-03"))
-    schedule = build_definitions(settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
-    (asked,) = schedule.evaluate_tick(dg.build_schedule_context()).run_requests
-    first, last = (asked.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
-    assert [first, last] == [months[0], months[-1]]
-    assert set(months) <= set(months_of(settings).get_partition_keys())
-
-
-def test_by_the_wall_clock_the_month_that_is_not_over_is_made():
-    settings = load_settings(start=parse_hour("2023-01-03"))
-    schedule = build_definitions(settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
+def test_the_month_that_is_not_over_has_a_partition_by_the_wall_clock_and_by_a_recordings():
     at = dt.datetime(2026, 3, 1, 1, 40, tzinfo=dt.UTC)
-    (asked,) = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at)).run_requests
-    assert asked.tags["dagster/asset_partition_range_end"] == "2026-03"
+    by_wall_clock = months_of(load_settings(start=parse_hour("2023-01-03")))
+    assert by_wall_clock.get_partition_keys(at)[-2:] == ["2026-02", "2026-03"]
+    recorded = months_of(load_settings(now=parse_hour("2023-12-15"), start=parse_hour("2023-11-03T05")))
+    assert recorded.get_partition_keys() == ["2023-11", "2023-12"]
 
 
-def test_every_job_is_counted_among_those_that_metrics_are_of(definitions: dg.Definitions):
-    assert {job.name for job in definitions.jobs} == set(JOBS)
+class Built:
+    """An event log in which hours of reports were built and extracts were made."""
+
+    def __init__(self, instance: dg.DagsterInstance | None = None) -> None:
+        self.instance = instance or dg.DagsterInstance.ephemeral()
+        self.settings = load_settings(now=parse_hour("2023-04-10"), start=parse_hour("2023-01-03"))
+
+    def report(self, *hours: str) -> None:
+        for hour in hours:
+            for report in REPORTS:
+                event = dg.AssetMaterialization(dg.AssetKey(["reports", report]), partition=f"{hour}:00")
+                self.instance.report_runless_asset_event(event)
+
+    def extracts(self, *months: str) -> None:
+        for month in months:
+            for report in REPORTS:
+                self.instance.report_runless_asset_event(
+                    dg.AssetMaterialization(extract_key(report), partition=month)
+                )
+
+    def behind(self) -> list[str]:
+        return months_behind(self.settings, self.instance)
+
+
+def test_months_without_hours_are_left_alone_and_those_with_hours_are_made():
+    built = Built()
+    assert built.behind() == []
+    built.report("2023-01-05-14", "2023-03-01-00")
+    assert built.behind() == ["2023-01", "2023-03"]
+    built.extracts("2023-01", "2023-03")
+    assert built.behind() == []
+
+
+def test_an_hour_that_is_built_again_makes_its_month_and_the_one_after_again():
+    built = Built()
+    built.report("2023-01-05-14", "2023-02-05-14", "2023-03-05-14")
+    built.extracts("2023-01", "2023-02", "2023-03")
+    built.report("2023-01-05-15")
+    assert built.behind() == ["2023-01", "2023-02"]
+
+
+def test_a_day_asks_for_a_run_of_each_month_that_is_behind():
+    def tick(built: Built) -> list[str]:
+        with dg.build_schedule_context(instance=built.instance) as context:
+            asked = schedule.evaluate_tick(context).run_requests or []
+        return [request.tags["dagster/partition"] for request in asked]
+
+    with dg.instance_for_test() as instance:
+        built = Built(instance)
+        schedule = build_definitions(built.settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
+        assert tick(built) == []
+        built.report("2023-01-05-14", "2023-02-05-14")
+        assert tick(built) == ["2023-01", "2023-02"]
 
 
 @pytest.mark.parametrize(
