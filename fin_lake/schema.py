@@ -118,6 +118,11 @@ class Table:
         return self._column_names
 
     @property
+    def number_names(self) -> tuple[str, ...]:
+        """The names of the columns that can be summed."""
+        return tuple(c.name for c in self.columns if c.type in (ColumnType.DOUBLE, ColumnType.BIGINT))
+
+    @property
     def split_by(self) -> str | None:
         """The column whose value is part of the place in the lake."""
         found = [name for _, name, *_ in Formatter().parse(self.lake_prefix) if name]
@@ -163,8 +168,8 @@ class Table:
         return [
             f"create table if not exists {place} ({', '.join(columns)})",
             f'create index if not exists "{self.postgres}_timestamp" on {place} ("timestamp")',
-            f"comment on table {place} is {_literal(self.description)}",
-            *(f'comment on column {place}."{c.name}" is {_literal(c.description)}' for c in self.columns),
+            f"comment on table {place} is {sql_literal(self.description)}",
+            *(f'comment on column {place}."{c.name}" is {sql_literal(c.description)}' for c in self.columns),
         ]
 
     def dagster_schema(self) -> dg.TableSchema:
@@ -184,5 +189,6 @@ class Table:
         )
 
 
-def _literal(text: str) -> str:
+def sql_literal(text: str) -> str:
+    """Return a text as it stands in SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -31,6 +31,7 @@ _OURS: Final = ("FIN_LAKE_", "AWS_S3_", "ALPHA_VANTAGE_", "COINGECKO_", "YAHOO_"
 _PLACEHOLDER: Final = re.compile(r"your_\w+_here|.*//user:password@host:.*")
 STACK_ENV: Final = "stack.env"
 _OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
+_SNOWFLAKE_NAME: Final = r"^(|[A-Za-z_][A-Za-z0-9_$]{0,254})$"
 StorageClass = Literal["STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"]
 """Classes whose objects are read at once; the archives are the lifecycle's affair, or nobody's."""
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
@@ -117,6 +118,34 @@ class Settings(BaseSettings):
     )
     glue_database: str = Field(
         "fin_lake", pattern=r"^[a-z0-9_]{1,128}$", validation_alias="FIN_LAKE_GLUE_DATABASE"
+    )
+
+    snowflake_account: str = Field("", validation_alias="SNOWFLAKE_ACCOUNT")
+    snowflake_user: str = Field("", validation_alias="SNOWFLAKE_USER")
+    snowflake_password: SecretStr | None = Field(None, validation_alias="SNOWFLAKE_PASSWORD")
+    snowflake_private_key_file: Path | None = Field(None, validation_alias="SNOWFLAKE_PRIVATE_KEY_FILE")
+    snowflake_private_key_passphrase: SecretStr | None = Field(
+        None, validation_alias="SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
+    )
+    snowflake_role: str = Field("", pattern=_SNOWFLAKE_NAME, validation_alias="SNOWFLAKE_ROLE")
+    snowflake_warehouse: str = Field("", pattern=_SNOWFLAKE_NAME, validation_alias="SNOWFLAKE_WAREHOUSE")
+    snowflake_database: str = Field(
+        "FIN_LAKE", min_length=1, pattern=_SNOWFLAKE_NAME, validation_alias="SNOWFLAKE_DATABASE"
+    )
+    snowflake_schema: str = Field(
+        "MARKET", min_length=1, pattern=_SNOWFLAKE_NAME, validation_alias="SNOWFLAKE_SCHEMA"
+    )
+    snowflake_stage: str = Field(
+        "FINANCIAL_S3_STAGE", min_length=1, pattern=_SNOWFLAKE_NAME, validation_alias="SNOWFLAKE_STAGE"
+    )
+    snowflake_integration: str = Field(
+        "FIN_LAKE_S3",
+        min_length=1,
+        pattern=_SNOWFLAKE_NAME,
+        validation_alias="SNOWFLAKE_STORAGE_INTEGRATION",
+    )
+    snowflake_storage_role: str = Field(
+        "", pattern=r"^(|arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)$", validation_alias="SNOWFLAKE_STORAGE_ROLE_ARN"
     )
 
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
