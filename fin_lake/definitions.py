@@ -23,12 +23,20 @@ from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.storage import STORAGE, build_storage_asset
+from fin_lake.assets.snowflake import RESOURCE, build_snowflake_assets, build_snowflake_checks
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
 from fin_lake.automation.freshness import build_freshness_schedule
 from fin_lake.automation.notices import build_notices
-from fin_lake.automation.schedules import build_after_the_hour, build_daily, build_hourly_schedule
+from fin_lake.automation.schedules import (
+    build_after_the_hour,
+    build_daily,
+    build_hourly_schedule,
+    build_snowflake_schedule,
+)
 from fin_lake.automation.sensors import build_sensors
+from fin_lake.engines.snowflake.connection import Snowflake
+from fin_lake.engines.snowflake.sql import LAYER as SNOWFLAKE
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
@@ -47,6 +55,7 @@ FRESHNESS_JOB: Final = "check_freshness"
 REPORT_JOB: Final = "market_report"
 STORAGE_JOB: Final = "storage"
 DELIVERIES_JOB: Final = "deliveries"
+SNOWFLAKE_JOB: Final = "load_snowflake"
 JOBS: Final = (
     EXTRACT_JOB,
     MAINTENANCE_JOB,
@@ -55,6 +64,7 @@ JOBS: Final = (
     REPORT_JOB,
     STORAGE_JOB,
     DELIVERIES_JOB,
+    SNOWFLAKE_JOB,
 )
 
 
@@ -95,6 +105,7 @@ def build_definitions(
         dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
     )
     deliveries = dg.AssetSelection.groups(DELIVERIES)
+    snowflake = dg.AssetSelection.groups(SNOWFLAKE)
     return dg.Definitions(
         assets=[
             *assets,
@@ -102,8 +113,9 @@ def build_definitions(
             build_market_report(settings, checked),
             build_storage_asset(settings, len(JOBS)),
             *build_deliveries(settings),
+            *build_snowflake_assets(settings, tuple(portfolios)),
         ],
-        asset_checks=checks,
+        asset_checks=[*checks, *build_snowflake_checks(settings, tuple(portfolios))],
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
@@ -113,6 +125,7 @@ def build_definitions(
                 - report
                 - storage
                 - deliveries
+                - snowflake
                 - dg.AssetSelection.checks(*freshness),
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
@@ -138,6 +151,11 @@ def build_definitions(
             dg.define_asset_job(
                 DELIVERIES_JOB, selection=deliveries, description="Make the reports' extracts for BI tools"
             ),
+            dg.define_asset_job(
+                SNOWFLAKE_JOB,
+                selection=snowflake,
+                description="Load hours of the lake into Snowflake",
+            ),
         ],
         schedules=[
             build_hourly_schedule(settings, EXTRACT_JOB),
@@ -146,12 +164,14 @@ def build_definitions(
             build_after_the_hour(REPORT_JOB, 25, "Writes the page that shows the last weeks of the market"),
             build_daily(STORAGE_JOB, "02:40", "Counts what lies in the lake, and what it costs"),
             build_delivery_schedule(settings, DELIVERIES_JOB),
+            build_snowflake_schedule(settings, SNOWFLAKE_JOB),
         ],
         sensors=[*build_sensors(settings), build_automation(), *build_notices(settings)],
         resources={
             "s3_raw": S3RawIOManager(lake, retries=again),
             "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios), retries=again),
             "postgres": PostgresIOManager(settings, retries=again),
+            RESOURCE: Snowflake(settings),
             **(resources or {}),
         },
         # an hour's steps are short: a process for each would cost five seconds a step

@@ -145,7 +145,9 @@ class Settings(BaseSettings):
         validation_alias="SNOWFLAKE_STORAGE_INTEGRATION",
     )
     snowflake_storage_role: str = Field(
-        "", pattern=r"^(|arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)$", validation_alias="SNOWFLAKE_STORAGE_ROLE_ARN"
+        "",
+        pattern=r"^(|arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)$",
+        validation_alias="SNOWFLAKE_STORAGE_ROLE_ARN",
     )
 
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")

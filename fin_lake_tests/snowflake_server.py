@@ -4,7 +4,7 @@
 # ///
 """A server that answers Snowflake's connector, and reads stages from the S3 that it is given.
 
-It runs in an environment of its own: its DuckDB is not the one that the embedded Athena needs. It prints
+It runs in an environment of its own: its DuckDB is not the one that the embedded Athena needs. It writes
 the connector's arguments as JSON when it is up, and ends with its standard input.
 """
 
@@ -41,5 +41,6 @@ stages = Stages(
 shared_fs.duck_conn.register_filesystem(stages)
 shared_fs.duck_conn.execute("SET GLOBAL TimeZone = 'UTC'")
 with serve(session_parameters={"nop_regexes": NOTHING}) as arguments:
-    print(json.dumps(arguments), flush=True)
+    sys.stdout.write(json.dumps(arguments) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()

@@ -45,7 +45,7 @@ def _again(context: dg.AssetCheckExecutionContext, settings: Settings) -> Abstra
     return Retries(settings.step_retries, settings.step_retry_seconds).after(context.retry_number)
 
 
-def _hours_of(context: dg.AssetCheckExecutionContext, settings: Settings) -> HourRange:
+def hours_of_check(context: dg.AssetCheckExecutionContext, settings: Settings) -> HourRange:
     """Return the hours of the run; those of the last day where a check is run by itself."""
     hours = hours_of_run(context.run.tags)
     if hours is not None:
@@ -61,7 +61,7 @@ def _build_stores_agree(
         name=f"{key.to_python_identifier()}__stores_agree", specs=[spec("stores_agree", key)]
     )
     def stores_agree(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        hours = _hours_of(context, settings)
+        hours = hours_of_check(context, settings)
         with _again(context, settings):
             with connect(settings.database()) as connection:
                 stores = {"postgres": read_from_postgres(connection, table, hours)}
@@ -77,7 +77,7 @@ def _build_step_changes(asset_class: AssetClass, settings: Settings) -> dg.Asset
 
     @dg.multi_asset_check(name=f"market__{asset_class}__step_changes", specs=[spec("step_changes", key)])
     def step_changes(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        hours = _hours_of(context, settings)
+        hours = hours_of_check(context, settings)
         around = HourRange(hours.start - _LOOK_BACK[asset_class], hours.end)
         with _again(context, settings), connect(settings.database()) as connection:
             bars = read_from_postgres(connection, table, around)

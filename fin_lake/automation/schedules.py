@@ -1,16 +1,19 @@
 """The schedules by the hour: which hours a tick fetches, and when the calendar of hours is drawn."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Final
 
 import dagster as dg
 
 from fin_lake.assets.hourly import tags_of_hours
+from fin_lake.engines.snowflake.sql import SOURCES
 from fin_lake.partitions import HOUR, HourRange, floor_hour, parse_hour
 from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
 
 HOURLY: Final = "hourly"
+_RAW: Final = tuple(dg.AssetKey(["raw", asset_class]) for asset_class in ASSET_CLASSES)
 
 
 def build_hourly_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition:
@@ -40,6 +43,31 @@ def build_hourly_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition
         )
 
     return hourly
+
+
+def build_snowflake_schedule(settings: Settings, job: str) -> dg.ScheduleDefinition:
+    """Return the schedule that loads into Snowflake what the lake has newly made; it is off until started.
+
+    It looks half an hour after the hour's own schedule, and takes the hours that one has read again.
+    """
+    sources = [dg.AssetKey.from_user_string(source) for source in SOURCES.values()]
+    loaded = [dg.AssetKey.from_user_string(key) for key in SOURCES]
+
+    @dg.schedule(
+        name=f"{job}_hourly",
+        job_name=job,
+        cron_schedule=f"{(settings.schedule_minute + 30) % 60} * * * *",
+        execution_timezone="UTC",
+        description="Loads into Snowflake the hours that the lake has newly made or read again",
+    )
+    def snowflake_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        latest = newest_hour(context.instance, sources)
+        if latest is None:
+            return dg.SkipReason("the lake has no hour of every table yet")
+        hours = hours_of_tick(settings, latest, newest_hour(context.instance, loaded))
+        return dg.RunRequest(tags=tags_of_hours(hours))
+
+    return snowflake_hourly
 
 
 def build_after_the_hour(job: str, minute: int, description: str) -> dg.ScheduleDefinition:
@@ -83,11 +111,11 @@ def hours_of_tick(settings: Settings, latest: dt.datetime, newest: dt.datetime |
     return HourRange(max(first, latest - reach * HOUR, settings.start), latest + HOUR)
 
 
-def newest_hour(instance: dg.DagsterInstance) -> dt.datetime | None:
-    """Return the newest hour up to which raw has something of every asset class, if it has."""
+def newest_hour(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey] = _RAW) -> dt.datetime | None:
+    """Return the newest hour up to which every one of the assets has something, if it has."""
     newest: list[dt.datetime] = []
-    for asset_class in ASSET_CLASSES:
-        made = instance.get_materialized_partitions(dg.AssetKey(["raw", asset_class]))
+    for key in assets:
+        made = instance.get_materialized_partitions(key)
         if not made:
             return None
         newest.append(parse_hour(max(made)))  # keys sort as their hours do

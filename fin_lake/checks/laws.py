@@ -18,6 +18,8 @@ MOST_SHOWN: Final = 20
 LEAST_STEP: Final = 0.10
 """Log return between bars that is never taken for a step: about 10 %."""
 DEVIATIONS: Final = 12.0
+SUM_TOLERANCE: Final = 1e-9
+"""Part of a sum's size (at least of 1) by which two sums of the same numbers may differ."""
 _TO_DEVIATION: Final = 1.4826  # of a normal distribution: its median absolute deviation × this
 _KEY: Final = ("symbol", "timestamp", "interval")
 
@@ -224,6 +226,37 @@ def stores_agree(stores: Mapping[str, pl.DataFrame], key: Sequence[str]) -> Find
         numbers[f"{name}_differing"] = len(wrong)
         offending += wrong
     return Finding(passed=not offending, numbers=numbers, offending=offending[:MOST_SHOWN])
+
+
+def sums_agree(here: pl.DataFrame, there: pl.DataFrame) -> Finding:
+    """Two stores hold as many rows in each hour, and the same sums.
+
+    Sums may differ by what the order of adding makes of them: ``SUM_TOLERANCE`` of their size.
+
+    Parameters
+    ----------
+    here, there : polars.DataFrame
+        A row an hour that has rows: ``hour``, ``rows``, and a sum for each further column, null where
+        there is no value. ``here`` is what ``there`` is compared with.
+    """
+    both = here.join(there, on="hour", how="full", coalesce=True, suffix="_there").sort("hour")
+    offending: list[Mapping[str, Any]] = []
+    for name in here.columns[1:]:
+        one, other = pl.col(name), pl.col(f"{name}_there")
+        size = pl.max_horizontal(1.0, one.abs(), other.abs())
+        near = (one - other).abs() <= (0 if name == "rows" else SUM_TOLERANCE) * size
+        same = one.eq_missing(other) | near.fill_null(value=False)
+        broken = both.filter(~same).select("hour", here=one, there=other)
+        offending += [{"hour": row["hour"], "column": name, **row} for row in broken.to_dicts()]
+    return Finding(
+        passed=not offending,
+        numbers={
+            "rows_here": int(here["rows"].sum()),
+            "rows_there": int(there["rows"].sum()),
+            "differing": len(offending),
+        },
+        offending=offending[:MOST_SHOWN],
+    )
 
 
 def latest_expected_hour(asset_class: AssetClass, now: dt.datetime, lag: dt.timedelta) -> dt.datetime:

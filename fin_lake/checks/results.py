@@ -16,6 +16,7 @@ BLOCKING: Final[Mapping[str, str]] = {
     "ohlc_laws": "Low ≤ open, close ≤ high; prices are positive numbers; volumes are not negative",
     "duplicates": "Each key occurs once",
     "stores_agree": "PostgreSQL and the lake hold the same rows, in all formats",
+    "equals_lake": "As many rows in each hour as the lake's objects hold, with the same sums",
 }
 """Checks that stop what is downstream, and what they say."""
 WARNING: Final[Mapping[str, str]] = {

@@ -22,7 +22,7 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.utils import make_new_backfill_id
 
 from fin_lake.assets.hourly import hours_of_run
-from fin_lake.definitions import EXTRACT_JOB, build_definitions
+from fin_lake.definitions import EXTRACT_JOB, SNOWFLAKE_JOB, build_definitions
 from fin_lake.errors import FinLakeError
 from fin_lake.operations.hours import State, hour_states, ranges
 from fin_lake.operations.run_failures import cause, failures_of
@@ -98,7 +98,8 @@ def selected_tables(settings: Settings, selection: Sequence[str] = ()) -> list[d
     graph = definitions.resolve_asset_graph()
     hourly = {
         key
-        for key in definitions.resolve_job_def(EXTRACT_JOB).asset_layer.executable_asset_keys
+        for job in ((EXTRACT_JOB, SNOWFLAKE_JOB) if selection else (EXTRACT_JOB,))
+        for key in definitions.resolve_job_def(job).asset_layer.executable_asset_keys
         if graph.get(key).is_partitioned
     }
     if not selection:

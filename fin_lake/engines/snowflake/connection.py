@@ -84,7 +84,7 @@ class Snowflake:
         ):
             if not value:
                 raise SettingsError(f"{variable} is not set", "set it in the environment or in .env")
-        given = {
+        given: dict[str, Any] = {
             "password": password.get_secret_value() if password and not key else None,
             "private_key_path": str(key) if key else None,
             "private_key_password": passphrase.get_secret_value() if key and passphrase else None,

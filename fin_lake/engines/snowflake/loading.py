@@ -5,7 +5,8 @@ What is executed is written in :mod:`fin_lake.engines.snowflake.sql`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import polars as pl
 
 from fin_lake.engines.snowflake import sql
 from fin_lake.engines.snowflake.connection import Snowflake
-from fin_lake.partitions import HourRange
+from fin_lake.partitions import UTC, HourRange
 from fin_lake.schema import Table
 
 _LOADED: Final = "LOADED"
@@ -25,10 +26,10 @@ class LoadError(sql.SnowflakeError):
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What a load did: rows deleted, rows loaded, objects that were read."""
+    """What a load did: rows deleted, rows loaded by hour (those that have any), objects that were read."""
 
     deleted: int
-    loaded: int
+    loaded: Mapping[dt.datetime, int]
     objects: int
 
 
@@ -74,30 +75,39 @@ def replace_hours(
     """
     with snowflake.connect() as connection:
         cursor = connection.cursor()
-        begin, lock, delete, *copies, commit = sql.replacement(snowflake.settings, table, hours, parts)
+        begin, *changes, commit = sql.replacement(snowflake.settings, table, hours, parts)
         cursor.execute(begin)
         try:
-            cursor.execute(lock)
-            if not cursor.rowcount:
-                raise LoadError(
-                    f"Snowflake's table {sql.LOADS} does not know {table.postgres}",
-                    "make it with `fin-lake snowflake ddl --apply`",
-                )
-            deleted = cursor.execute(delete).rowcount
-            copied = [_copied(cursor, table, hours, copy) for copy in copies]
-            loaded, objects = sum(rows for rows, _ in copied), sum(files for _, files in copied)
-            (stands,) = cursor.execute(sql.count_of_hours(snowflake.settings, table, hours)).fetchone()
-            if stands != loaded:
-                raise LoadError(
-                    f"{table.name} of {hours}: {loaded} rows were read, and {stands} are of these hours",
-                    "look into the hours' objects; they are made again by "
-                    f"`fin-lake backfill --from {hours.start:%Y-%m-%dT%H} --to {hours.end:%Y-%m-%dT%H}`",
-                )
-            cursor.execute(commit)
+            done = _changed(cursor, snowflake, table, hours, changes)
         except BaseException:
             cursor.execute("ROLLBACK")
             raise
-    return Replaced(deleted or 0, loaded, objects)
+        cursor.execute(commit)
+    return done
+
+
+def _changed(
+    cursor: Any, snowflake: Snowflake, table: Table, hours: HourRange, changes: Sequence[str]
+) -> Replaced:
+    """Execute what stands within the transaction; raise if it should not be committed."""
+    lock, delete, *copies = changes
+    if not cursor.execute(lock).rowcount:
+        raise LoadError(
+            f"Snowflake's table {sql.LOADS} does not know {table.postgres}",
+            "make it with `fin-lake snowflake ddl --apply`",
+        )
+    deleted = cursor.execute(delete).rowcount
+    copied = [_copied(cursor, table, hours, copy) for copy in copies]
+    read = sum(rows for rows, _ in copied)
+    counts = cursor.execute(sql.counts_of_hours(snowflake.settings, table, hours)).fetchall()
+    stands = {hour.astimezone(UTC): int(rows) for hour, rows in counts}
+    if sum(stands.values()) != read:
+        raise LoadError(
+            f"{table.name} of {hours}: {read} rows were read, {sum(stands.values())} are of these hours",
+            "the hours' objects hold rows of others; they are made again by "
+            f"`fin-lake backfill --from {hours.start:%Y-%m-%dT%H} --to {hours.end:%Y-%m-%dT%H}`",
+        )
+    return Replaced(deleted or 0, stands, sum(files for _, files in copied))
 
 
 def _copied(cursor: Any, table: Table, hours: HourRange, copy: str) -> tuple[int, int]:

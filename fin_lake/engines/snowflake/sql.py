@@ -155,7 +155,7 @@ def _loads(names: Names) -> Iterator[str]:
         " \"FIRST_HOUR\" TIMESTAMP_LTZ(6) COMMENT 'The first hour of its latest load, UTC',"
         " \"LAST_HOUR\" TIMESTAMP_LTZ(6) COMMENT 'The last hour of its latest load, UTC',"
         " \"LOADED_AT\" TIMESTAMP_LTZ(6) COMMENT 'When that was',"
-        ' PRIMARY KEY ("TABLE_NAME")) COMMENT = \'The latest load into each table\''
+        " PRIMARY KEY (\"TABLE_NAME\")) COMMENT = 'The latest load into each table'"
     )
     for table in POSTGRES_TABLES:
         name = sql_literal(table.postgres.upper())
@@ -272,9 +272,12 @@ def sums_of_hours(settings: Settings, table: Table, hours: HourRange) -> str:
     )
 
 
-def count_of_hours(settings: Settings, table: Table, hours: HourRange) -> str:
-    """Return the query of the number of rows of hours."""
-    return f"SELECT COUNT(*) FROM {Names(settings).inside(table.postgres)} WHERE {_of_hours(table, hours)}"
+def counts_of_hours(settings: Settings, table: Table, hours: HourRange) -> str:
+    """Return the query of the number of rows of each hour that has any: ``hour``, ``rows``."""
+    return (
+        f"SELECT DATE_TRUNC('HOUR', {_quoted(table.hour_column)}), COUNT(*)"
+        f" FROM {Names(settings).inside(table.postgres)} WHERE {_of_hours(table, hours)} GROUP BY 1"
+    )
 
 
 def _of_hours(table: Table, hours: HourRange) -> str:
