@@ -11,14 +11,21 @@ the connector's arguments as JSON when it is up, and ends with its standard inpu
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
 import fakesnow
+import fakesnow.arrow
+import pyarrow as pa
 import s3fs
+from fakesnow.copy_into import ReadJSON
+from sqlglot import exp
 
 serve = fakesnow.server  # a function, until the module of this name is imported
 from fakesnow.server import shared_fs  # noqa: E402
+
+timestamps_without_nulls = fakesnow.arrow.timestamp_to_sf_struct
 
 
 class Stages(s3fs.S3FileSystem):
@@ -30,6 +37,22 @@ class Stages(s3fs.S3FileSystem):
         bucket, _slash, prefix = path.removeprefix("s3://").removesuffix("*").partition("/")
         return [f"s3://{key}" for key in self.find(f"{bucket}/{prefix}", refresh=True)]
 
+
+def timestamps(times: pa.Array | pa.ChunkedArray) -> pa.StructArray:
+    """Send a null as a null, where the server would send 1970."""
+    whole = times.combine_chunks() if isinstance(times, pa.ChunkedArray) else times
+    made = timestamps_without_nulls(whole.fill_null(0))
+    return pa.StructArray.from_arrays(made.flatten(), fields=list(made.type), mask=whole.is_null())
+
+
+def read_json(reader: ReadJSON, url: str) -> exp.Expression:
+    """Read a record as one value, where DuckDB would put the folders' year=, month=, … beside it."""
+    without = reader.make_eq("hive_partitioning", value=False)
+    return exp.func("read_json_objects", exp.Literal.string(url), without)
+
+
+fakesnow.arrow.timestamp_to_sf_struct = timestamps
+ReadJSON.read_expression = read_json
 
 # what has no meaning without an account
 NOTHING = [r"^\s*CREATE STORAGE INTEGRATION\b", r"^\s*GRANT\b"]
@@ -43,4 +66,5 @@ shared_fs.duck_conn.execute("SET GLOBAL TimeZone = 'UTC'")
 with serve(session_parameters={"nop_regexes": NOTHING}) as arguments:
     sys.stdout.write(json.dumps(arguments) + "\n")
     sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe any more; its log would fill it
     sys.stdin.read()

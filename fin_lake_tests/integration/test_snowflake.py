@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.stack
 STOCKS = PROCESSED["stocks"]
 AT = parse_hour("2023-01-19T15")
 HOURS = HourRange(AT, AT + 3 * HOUR)
-NAMES = ("growth", "o'brien")
+NAMES = ("growth", "sixty_forty")
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ class Snowflake:
             )
         remedy = (
             "make its objects with `fin-lake snowflake ddl --apply`, or let their owner grant them"
-            if "does not exist or not authorized" in said
+            if "does not exist" in said
             else "check SNOWFLAKE_USER, its password or key, and what its role may do"
         )
         return SnowflakeError(f"Snowflake refuses: {said}", remedy)
