@@ -5,7 +5,9 @@ The web server, the daemon, the command line and the tests all call :func:`build
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +24,8 @@ from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
-from fin_lake.assets.storage import STORAGE, build_storage_asset
 from fin_lake.assets.snowflake import RESOURCE, build_snowflake_assets, build_snowflake_checks
+from fin_lake.assets.storage import STORAGE, build_storage_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
 from fin_lake.automation.freshness import build_freshness_schedule
@@ -101,11 +103,20 @@ def build_definitions(
         ]
     )
     checked = [key for one in (*assets, *checks) for key in one.check_keys]
-    maintenance, hours, report, storage = (
-        dg.AssetSelection.assets(key) for key in (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE)
-    )
-    deliveries = dg.AssetSelection.groups(DELIVERIES)
-    snowflake = dg.AssetSelection.groups(SNOWFLAKE)
+    assets_of = dg.AssetSelection.assets
+    own: dict[str, tuple[dg.AssetSelection, str]] = {
+        MAINTENANCE_JOB: (assets_of(MAINTENANCE), "Compact the models' tables on Athena"),
+        HOURS_JOB: (assets_of(HOURS), "Show the calendar of hours"),
+        REPORT_JOB: (assets_of(MARKET_REPORT), "Write the page that shows the last weeks of the market"),
+        STORAGE_JOB: (assets_of(STORAGE), "Count what lies in the lake, and what it costs"),
+        DELIVERIES_JOB: (dg.AssetSelection.groups(DELIVERIES), "Make the reports' extracts for BI tools"),
+        SNOWFLAKE_JOB: (dg.AssetSelection.groups(SNOWFLAKE), "Load hours of the lake into Snowflake"),
+        FRESHNESS_JOB: (
+            dg.AssetSelection.checks(*freshness),
+            "Look whether the latest hours of trading are stored",
+        ),
+    }
+    of_the_hour = reduce(operator.sub, (selection for selection, _ in own.values()), dg.AssetSelection.all())
     return dg.Definitions(
         assets=[
             *assets,
@@ -119,42 +130,12 @@ def build_definitions(
         jobs=[
             dg.define_asset_job(
                 EXTRACT_JOB,
-                selection=dg.AssetSelection.all()
-                - maintenance
-                - hours
-                - report
-                - storage
-                - deliveries
-                - snowflake
-                - dg.AssetSelection.checks(*freshness),
+                selection=of_the_hour,
                 description="Fetch hours, clean them, store them in S3 and PostgreSQL, and build the models",
             ),
-            dg.define_asset_job(
-                MAINTENANCE_JOB,
-                selection=maintenance,
-                description="Compact the models' tables on Athena",
-            ),
-            dg.define_asset_job(
-                FRESHNESS_JOB,
-                selection=dg.AssetSelection.checks(*freshness),
-                description="Look whether the latest hours of trading are stored",
-            ),
-            dg.define_asset_job(HOURS_JOB, selection=hours, description="Show the calendar of hours"),
-            dg.define_asset_job(
-                REPORT_JOB,
-                selection=report,
-                description="Write the page that shows the last weeks of the market",
-            ),
-            dg.define_asset_job(
-                STORAGE_JOB, selection=storage, description="Count what lies in the lake, and what it costs"
-            ),
-            dg.define_asset_job(
-                DELIVERIES_JOB, selection=deliveries, description="Make the reports' extracts for BI tools"
-            ),
-            dg.define_asset_job(
-                SNOWFLAKE_JOB,
-                selection=snowflake,
-                description="Load hours of the lake into Snowflake",
+            *(
+                dg.define_asset_job(job, selection=selection, description=description)
+                for job, (selection, description) in own.items()
             ),
         ],
         schedules=[
