@@ -7,6 +7,7 @@ of requests.
 from __future__ import annotations
 
 import random
+import re
 import socket
 import threading
 import time
@@ -20,6 +21,12 @@ from typing import Any
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 INTERNAL = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
+NO_UPLOAD = b"<Error><Code>NoSuchUpload</Code><Message>The specified upload does not exist.</Message></Error>"
+_REFUSALS = {
+    "slow_down": (503, SLOW_DOWN),
+    "internal_error": (500, INTERNAL),
+    "no_such_upload": (404, NO_UPLOAD),
+}
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "date", "server"}
 
 
@@ -33,15 +40,25 @@ class FaultyS3:
     injected : Counter
         How often each fault was injected: ``slow_down`` (503), ``internal_error`` (500), ``reset`` (the
         connection is cut before anything is answered), ``lost_answer`` (the request takes effect, and the
-        connection is cut), ``latency``.
+        connection is cut), ``no_such_upload`` (404, what S3 says when an upload is completed again),
+        ``latency``.
     """
 
-    def __init__(self, upstream: str, rates: Mapping[str, float], *, seed: int, latency: float) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        rates: Mapping[str, float],
+        *,
+        seed: int,
+        latency: float,
+        once: Mapping[str, str],
+    ) -> None:
         parts = urllib.parse.urlsplit(upstream)
         self.upstream = (str(parts.hostname), int(parts.port or 80))
         self.injected: Counter[str] = Counter()
         self.latency = latency
         self._rates = dict(rates)
+        self._once = dict(once)
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -50,9 +67,14 @@ class FaultyS3:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
-    def draw(self) -> str | None:
-        """Return the fault of the next request, if it is to have one."""
+    def draw(self, request: str) -> str | None:
+        """Return the fault of the next request (method and path), if it is to have one."""
         with self._lock:
+            first = next((pattern for pattern in self._once if re.match(pattern, request)), None)
+            if first is not None:
+                fault = self._once.pop(first)
+                self.injected[fault] += 1
+                return fault
             chance = self._random.random()
             for fault, rate in self._rates.items():
                 if chance < rate:
@@ -69,10 +91,18 @@ class FaultyS3:
 
 @contextmanager
 def faulty_s3(
-    upstream: str, rates: Mapping[str, float], *, seed: int = 1, latency: float = 0.1
+    upstream: str,
+    rates: Mapping[str, float] | None = None,
+    *,
+    seed: int = 1,
+    latency: float = 0.1,
+    once: Mapping[str, str] | None = None,
 ) -> Iterator[FaultyS3]:
-    """Run a proxy in front of an S3: each fault at its rate, latency in seconds."""
-    running = FaultyS3(upstream, rates, seed=seed, latency=latency)
+    """Run a proxy in front of an S3: each fault at its rate, latency in seconds.
+
+    ``once`` has faults of the first request whose method and path match a regular expression.
+    """
+    running = FaultyS3(upstream, rates or {}, seed=seed, latency=latency, once=once or {})
     try:
         yield running
     finally:
@@ -94,9 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = self.server.faulty.draw()
-        if fault in ("slow_down", "internal_error"):
-            status, said = (503, SLOW_DOWN) if fault == "slow_down" else (500, INTERNAL)
+        fault = self.server.faulty.draw(f"{self.command} {self.path}")
+        if fault in _REFUSALS:
+            status, said = _REFUSALS[fault]
             self._answer(status, {"Content-Type": "application/xml"}, said)
             return
         if fault == "reset":

@@ -105,7 +105,11 @@ def build_delivery_schedule(settings: Settings, job: str) -> dg.ScheduleDefiniti
         behind = months_behind(settings, context.instance)
         if not behind:
             return dg.SkipReason("no report has changed since its extracts were made")
-        return [dg.RunRequest(partition_key=month) for month in behind[-_MONTHS_A_TICK:]]
+        day = context.scheduled_execution_time.date()  # the next day asks again for what failed
+        return [
+            dg.RunRequest(run_key=f"{month} on {day}", partition_key=month)
+            for month in behind[-_MONTHS_A_TICK:]
+        ]
 
     return daily
 

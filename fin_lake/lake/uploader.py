@@ -23,7 +23,7 @@ from fin_lake.errors import FinLakeError
 from fin_lake.lake.formats import encode_json
 from fin_lake.lake.raw import RawAttempt, write_attempt
 from fin_lake.lake.storage_metrics import storage_metrics
-from fin_lake.lake.store import Lake, LakeUnavailableError
+from fin_lake.lake.store import Lake, LakeError, LakeUnavailableError, MissingObjectError
 from fin_lake.partitions import UTC, floor_hour
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings, load_settings
@@ -236,7 +236,11 @@ class S3Uploader:
                 etag = self._lake.put_parts(
                     key, sent, concurrency=self._concurrency, content_type=content_type
                 )
-            except LakeUnavailableError:
+            except (LakeUnavailableError, MissingObjectError):
+                # an answer that was lost after S3 had put the parts together: asked again, it knows no
+                # such upload
+                if self._there(key, sent):
+                    return self._lake.uri(key)
                 if attempt == _ATTEMPTS:
                     raise
                 continue
@@ -262,6 +266,13 @@ class S3Uploader:
         if self._lake.head(key).size != sent.size:
             return False
         return self._settings.encryption == "aws:kms" or etag == sent.etag or not _is_digest(etag)
+
+    def _there(self, key: str, sent: _Counted) -> bool:
+        """Say whether the object is certainly what was sent, though S3 did not say so."""
+        try:
+            return self._lake.head(key).etag == sent.etag
+        except LakeError:
+            return False
 
     # --- what is there ---
 

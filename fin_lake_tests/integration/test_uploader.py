@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -96,6 +97,17 @@ def test_a_big_file_arrives_whole_through_an_s3_that_fails_and_in_bounded_memory
     assert hashlib.sha256(stored).digest() == hashlib.sha256(content).digest()
     used = json.loads(done.stdout)
     assert used["after"] - used["before"] < 130, "8 parts of 8 MiB, sent and copied once, not the file"
+
+
+def test_an_upload_whose_last_answer_is_lost_is_there(stack_settings: Settings):
+    content = os.urandom(1024**2) * 12
+    # the parts are put together, and nobody hears of it; asked again, S3 knows no such upload
+    lost = {r"POST .*\?uploadId=": "lost_answer", r"POST .*uploadId=": "no_such_upload"}
+    with faulty_s3(str(stack_settings.aws_endpoint_url), once=lost) as faulty:
+        uploader = S3Uploader(stack_settings.model_copy(update={"aws_endpoint_url": faulty.endpoint}))
+        assert uploader.upload_file(io.BytesIO(content), "exports/big").endswith("/exports/big")
+        assert faulty.injected == {"lost_answer": 1, "no_such_upload": 1}
+    assert Lake(stack_settings).get("exports/big") == content
 
 
 def test_small_uploads_through_an_s3_that_fails_are_whole(stack_settings: Settings):

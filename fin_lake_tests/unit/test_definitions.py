@@ -124,13 +124,19 @@ def test_an_hour_that_is_built_again_makes_its_month_and_the_one_after_again():
 
 def test_a_day_asks_for_a_run_of_each_month_that_is_behind():
     def tick(built: Built) -> list[str]:
-        with dg.build_schedule_context(instance=built.instance) as context:
+        time = dt.datetime(2023, 3, 6, 1, 40, tzinfo=dt.UTC)
+        with dg.build_schedule_context(
+            instance=built.instance,
+            scheduled_execution_time=time,
+            repository_def=definitions.get_repository_def(),
+        ) as context:
             asked = schedule.evaluate_tick(context).run_requests or []
         return [request.tags["dagster/partition"] for request in asked]
 
     with dg.instance_for_test() as instance:
         built = Built(instance)
-        schedule = build_definitions(built.settings).get_schedule_def(f"{DELIVERIES_JOB}_daily")
+        definitions = build_definitions(built.settings)
+        schedule = definitions.get_schedule_def(f"{DELIVERIES_JOB}_daily")
         assert tick(built) == []
         built.report("2023-01-05-14", "2023-02-05-14")
         assert tick(built) == ["2023-01", "2023-02"]
