@@ -119,9 +119,11 @@ def extract(
     asked = _asked_hours(hour, start, end, settings.latest_closed_hour)
     settings.dagster_database()  # the commonest fault, a stack that is not up, is told at once
 
+    from fin_lake.collector import collect_seldom
     from fin_lake.operations import extract as work
     from fin_lake.operations.instance import open_instance
 
+    collect_seldom()
     hours = work.closed_hours(settings, asked)
     console = Console(stderr=as_json)
     if hours != asked:

@@ -118,7 +118,8 @@ def _daemons(instance: dg.DagsterInstance) -> Sequence[DagsterDaemon[Any]]:
 def _is_busy(instance: dg.DagsterInstance) -> bool:
     import dagster as dg
     from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-    from dagster._core.storage.tags import GRPC_INFO_TAG
+
+    from fin_lake.operations.run_launcher import LAUNCHED_TAG
 
     unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
     if instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished), limit=1):
@@ -129,7 +130,7 @@ def _is_busy(instance: dg.DagsterInstance) -> bool:
     launched = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     # runs of `fin-lake extract` are in that command's own process
     return any(
-        GRPC_INFO_TAG in run.tags for run in instance.get_runs(filters=dg.RunsFilter(statuses=launched))
+        LAUNCHED_TAG in run.tags for run in instance.get_runs(filters=dg.RunsFilter(statuses=launched))
     )
 
 

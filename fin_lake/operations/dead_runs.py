@@ -26,9 +26,9 @@ PROCESS_TAG: Final = "fin_lake/process"
 _PROC: Final = Path("/proc")
 
 
-def process_tags() -> dict[str, str]:
-    """Return the tags of a run that this process executes; none where there is no ``/proc``."""
-    mark = _mark(os.getpid())
+def process_tags(pid: int | None = None) -> dict[str, str]:
+    """Return the tags of a run that a process executes, by default this one; none without ``/proc``."""
+    mark = _mark(pid or os.getpid())
     return {HOST_TAG: socket.gethostname(), PROCESS_TAG: mark} if mark else {}
 
 
@@ -44,7 +44,7 @@ def report_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         statuses=[dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.CANCELING, *IN_PROGRESS_RUN_STATUSES],
         tags={HOST_TAG: socket.gethostname()},
     )
-    dead = [run for run in instance.get_runs(filters=unfinished) if not _lives(run.tags.get(PROCESS_TAG, ""))]
+    dead = [run for run in instance.get_runs(filters=unfinished) if not lives(run.tags.get(PROCESS_TAG, ""))]
     for run in dead:
         instance.report_run_failed(
             run, message="The process of this run is gone: it was killed, or lost power."
@@ -82,7 +82,8 @@ def _mark(pid: int) -> str:
     return ""
 
 
-def _lives(mark: str) -> bool:
+def lives(mark: str) -> bool:
+    """Say whether the process of a tag is there; one that is not named is taken to be."""
     pid = mark.partition("/")[0]
     # a run that is not marked yet has no process that could be gone
     return not pid.isdecimal() or _mark(int(pid)) == mark

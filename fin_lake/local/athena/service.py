@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from fin_lake.collector import collect_seldom
 from fin_lake.local.athena.api import AthenaApi
 from fin_lake.local.athena.executions import Executions
 from fin_lake.local.athena.glue import GlueCatalog, GlueClient
@@ -99,6 +100,7 @@ class Service:
 
 def serve(place: Place, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
+    collect_seldom()
     web.run_app(
         Service(place).application(),
         host=LOOPBACK,
