@@ -18,7 +18,7 @@ extract: $(MODELS) up ## fetch the latest closed hour into PostgreSQL and S3, an
 	@$(BIN)/fin-lake extract
 
 dev: $(MODELS) up ## open Dagster's UI, with daemon, on http://127.0.0.1:$(PORT)
-	@eval "$$($(BIN)/fin-lake env)" && exec $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@eval "$$($(BIN)/fin-lake env)" && exec $(BIN)/fin-lake dev -p $(PORT)
 
 up: $(READY)     ## start the local stack: PostgreSQL, S3, Athena, market replay
 	@$(BIN)/fin-lake up

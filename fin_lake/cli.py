@@ -44,6 +44,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "hours": "fin_lake.operations.hours_command:hours",
     "metrics": "fin_lake.operations.metrics_command:metrics",
     "cost": "fin_lake.operations.cost_command:cost",
+    "dev": "fin_lake.operations.dev_command:dev",
     "backfill": "fin_lake.operations.backfill_command:backfill",
     "deploy": "fin_lake.operations.deploy_command:deploy",
     "connect": "fin_lake.operations.connect_command:connect",

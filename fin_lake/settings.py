@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     portfolios_file: Path | None = Field(None, validation_alias="FIN_LAKE_PORTFOLIOS")
     owners: Annotated[tuple[str, ...], NoDecode] = Field(("team:data",), validation_alias="FIN_LAKE_OWNERS")
     report_days: int = Field(28, ge=1, le=366, validation_alias="FIN_LAKE_REPORT_DAYS")
-    hours_per_run: int = Field(168, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
+    hours_per_run: int = Field(744, ge=1, le=744, validation_alias="FIN_LAKE_HOURS_PER_RUN")
     schedule_minute: int = Field(5, ge=0, le=59, validation_alias="FIN_LAKE_SCHEDULE_MINUTE")
     reread_hours: int = Field(3, ge=0, le=168, validation_alias="FIN_LAKE_REREAD_HOURS")
     step_retries: int = Field(2, ge=0, le=10, validation_alias="FIN_LAKE_STEP_RETRIES")

@@ -49,8 +49,12 @@ class Ui:
         request = urllib.request.Request(
             f"{self.address}/graphql", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            result = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                result = json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.add_note(error.read().decode(errors="replace"))  # what the server says of it
+            raise
         assert "errors" not in result, result
         return result["data"]
 
@@ -96,12 +100,11 @@ class Ui:
 
 @contextmanager
 def dagster_dev(stack: Settings, log: Path) -> Iterator[Ui]:
-    """Run `dagster dev` on a running stack until the context ends."""
+    """Run `fin-lake dev` on a running stack until the context ends."""
     prepare_dagster_home(stack)
     port = free_port([])
     env = {k: v for k, v in {**os.environ, **variables(stack)}.items() if v is not None}
-    arguments = ["dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
-    command = [sys.executable, "-m", "dagster", *arguments]
+    command = [Path(sys.executable).with_name("fin-lake"), "dev", "-p", str(port)]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=REPOSITORY, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True

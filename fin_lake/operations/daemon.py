@@ -1,7 +1,10 @@
-"""Dagster's daemon for as long as there is something to do, in a process of its own.
+"""Dagster's daemon in a process of its own: beside the UI, or for as long as there is something to do.
 
-``make dev`` runs Dagster's whole daemon. This is for a machine where none runs: it works off backfills
-and the queue of runs, and ends. Schedules and sensors are not its business, be they on or off.
+The first is for ``fin-lake dev``, and is whole. The second is for a machine where none runs: it works off
+backfills and the queue of runs, and ends; schedules and sensors are not its business, be they on or off.
+
+Both look at backfills more often than Dagster's own daemon does, and let the process that runs are forked
+from begin its imports before the first run.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +25,7 @@ from fin_lake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.workspace.load_target import WorkspaceLoadTarget
     from dagster._daemon.daemon import DagsterDaemon
 
 NEEDED: Final = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
@@ -78,12 +82,39 @@ def wait_for_end(process: subprocess.Popen[bytes]) -> None:
         process.wait(_END_SECONDS)
 
 
+def definitions_target() -> WorkspaceLoadTarget:
+    """Return where Dagster finds the definitions; in a checkout, ``workspace.yaml`` says the same."""
+    from dagster._core.workspace.load_target import ModuleTarget
+
+    return ModuleTarget(module_name=_MODULE, attribute=None, working_directory=None, location_name=_LOCATION)
+
+
 def run_until_idle(settings: Settings) -> None:
     """Be the daemon, until no backfill and no run is left, or until SIGTERM or SIGINT."""
-    from dagster._core.workspace.load_target import ModuleTarget
+    with open_instance(settings) as instance:
+        _run(instance, definitions_target(), _needed, lambda: _is_busy(instance))
+        instance.wipe_daemon_heartbeats()  # else this one seems alive for a while yet
+
+
+def run_beside(settings: Settings, workspace: Path) -> None:
+    """Be the whole daemon, for a workspace that others have opened, until SIGTERM or SIGINT."""
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._daemon.controller import create_daemons_from_instance
+
+    with open_instance(settings) as instance:
+        _run(instance, WorkspaceFileTarget([str(workspace)]), create_daemons_from_instance, lambda: True)
+
+
+def _run(
+    instance: dg.DagsterInstance,
+    target: WorkspaceLoadTarget,
+    daemons: Callable[[dg.DagsterInstance], Iterable[DagsterDaemon[Any]]],
+    is_wanted: Callable[[], bool],
+) -> None:
     from dagster._daemon import controller
 
     from fin_lake.operations.dead_runs import report_dead_runs
+    from fin_lake.operations.run_launcher import ForkedRunLauncher
 
     asked_to_end = threading.Event()
 
@@ -93,23 +124,20 @@ def run_until_idle(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = _BACKFILL_SECONDS
-    with open_instance(settings) as instance:
-        sought = 0.0
-        target = ModuleTarget(
-            module_name=_MODULE, attribute=None, working_directory=None, location_name=_LOCATION
-        )
-        with controller.daemon_controller_from_instance(
-            instance, target, gen_daemons=_daemons, code_server_log_level="warning"
-        ) as running:
-            while not asked_to_end.wait(_IDLE_POLL_SECONDS) and _is_busy(instance):
-                running.check_daemon_threads()
-                if time.monotonic() - sought > _DEAD_RUNS_SECONDS:
-                    sought = time.monotonic()
-                    report_dead_runs(instance)
-        instance.wipe_daemon_heartbeats()  # else this one seems alive for a while yet
+    if isinstance(instance.run_launcher, ForkedRunLauncher):
+        instance.run_launcher.warm_up()
+    sought = 0.0
+    with controller.daemon_controller_from_instance(
+        instance, target, gen_daemons=daemons, code_server_log_level="warning"
+    ) as running:
+        while not asked_to_end.wait(_IDLE_POLL_SECONDS) and is_wanted():
+            running.check_daemon_threads()
+            if time.monotonic() - sought > _DEAD_RUNS_SECONDS:
+                sought = time.monotonic()
+                report_dead_runs(instance)
 
 
-def _daemons(instance: dg.DagsterInstance) -> Sequence[DagsterDaemon[Any]]:
+def _needed(instance: dg.DagsterInstance) -> Sequence[DagsterDaemon[Any]]:
     from dagster._daemon.controller import create_daemon_of_type
 
     return [create_daemon_of_type(name, instance) for name in (*NEEDED, "MONITORING")]
@@ -135,4 +163,7 @@ def _is_busy(instance: dg.DagsterInstance) -> bool:
 
 
 if __name__ == "__main__":
-    run_until_idle(load_settings())
+    if sys.argv[1:]:
+        run_beside(load_settings(), Path(sys.argv[1]))
+    else:
+        run_until_idle(load_settings())

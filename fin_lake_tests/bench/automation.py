@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fin_lake.automation.sensors import build_sensors
-from fin_lake.definitions import build_definitions
+from fin_lake.definitions import EXTRACT_JOB, build_definitions
 from fin_lake.local.stack import Stack
 from fin_lake.partitions import HOUR, HourRange, hour_key, parse_hour
 from fin_lake.settings import Settings, load_settings
@@ -41,7 +41,7 @@ started = time.perf_counter()
 {what}
 print(time.perf_counter() - started, len(sys.modules))
 """
-_OF_AN_HOUR = ("raw", "processed")
+_OF_AN_HOUR = ("raw", "processed", "quarantine")
 _BARE = "import dagster"
 _OURS = "from fin_lake.definitions import defs; defs()"
 
@@ -130,13 +130,11 @@ def backfills(home: Path, count: int, single: int, rounds: int) -> dict[str, flo
             if a_run:
                 os.environ["FIN_LAKE_HOURS_PER_RUN"] = a_run
             with dagster_dev(load_settings(), home / "dagster.log") as ui:
-                nodes = ui.ask("{ assetNodes { assetKey { path } isPartitioned groupName } }")["assetNodes"]
                 # alone, hours of indicators would take all later ones along, each in a run of its own
-                assets = [
-                    {"path": one["assetKey"]["path"]}
-                    for one in nodes
-                    if one["isPartitioned"] and (not a_run or one["groupName"] in _OF_AN_HOUR)
-                ]
+                keys = (
+                    build_definitions(settings).resolve_job_def(EXTRACT_JOB).asset_layer.executable_asset_keys
+                )
+                assets = [{"path": key.path} for key in keys if not a_run or key.path[0] in _OF_AN_HOUR]
                 taken[name] = backfill(ui, hours, assets)
             os.environ.pop("FIN_LAKE_HOURS_PER_RUN", None)
         os.environ["DAGSTER_HOME"] = str(home / "dagster")
