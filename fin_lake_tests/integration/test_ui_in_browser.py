@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fin_lake.local.environment import variables
+from fin_lake.definitions import EXTRACT_JOB
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import Settings
 from fin_lake.warehouse.market import connect, ensure_schema
@@ -64,8 +65,8 @@ def show(page: Page, name: str) -> None:
 
 
 def launch(page: Page, ui: Ui, partitions: str, button: str) -> None:
-    """Materialize everything for some hours, from the asset graph."""
-    page.goto(f"{ui.address}/asset-groups")
+    """Materialize what the hourly job makes for some hours, from the job's graph."""
+    page.goto(f"{ui.address}/locations/__repository__@fin_lake/jobs/{EXTRACT_JOB}")
     page.get_by_role("button", name="Materialize all").click()
     choice = page.get_by_placeholder("ex: ")
     choice.fill(partitions)

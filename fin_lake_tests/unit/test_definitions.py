@@ -47,7 +47,7 @@ def test_partitions_are_the_closed_hours_of_the_recording(definitions: dg.Defini
 def test_ranges_are_taken_in_bounded_runs(definitions: dg.Definitions):
     assets = definitions.resolve_asset_graph()
     policies = {assets.get(key).backfill_policy.max_partitions_per_run for key in hourly(assets)}
-    assert policies == {168}
+    assert policies == {744}
 
 
 def test_what_looks_at_the_lake_has_jobs_of_its_own(definitions: dg.Definitions):

@@ -51,7 +51,7 @@ def test_models_are_partitioned_as_what_they_read_and_built_by_the_range(definit
     for asset in ("staging/bars", "aggregations/daily", "reports/summary"):
         node = graph.get(key(asset))
         assert node.partitions_def == graph.get(key("processed/stocks")).partitions_def
-        assert node.backfill_policy == dg.BackfillPolicy.multi_run(168)
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(744)
 
 
 def test_a_test_is_a_check_of_its_model_which_blocks_what_is_downstream_if_it_is_an_error(definitions):

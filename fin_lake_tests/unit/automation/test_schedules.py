@@ -57,6 +57,7 @@ def test_a_tick_after_a_standstill_takes_the_missing_hours_along(settings: Setti
     ],
 )
 def test_hours_missing_behind_the_newest_one(settings: Settings, newest: str | None, first: str):
+    settings = settings.model_copy(update={"hours_per_run": 168})
     hours = hours_of_tick(settings, parse_hour("2023-01-10T14"), parse_hour(newest) if newest else None)
     assert (hours.first_key, hours.last_key) == (first, "2023-01-10-14:00")
 
