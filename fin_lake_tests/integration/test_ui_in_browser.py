@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from fin_lake.local.environment import variables
 from fin_lake.definitions import EXTRACT_JOB
+from fin_lake.local.environment import variables
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import Settings
 from fin_lake.warehouse.market import connect, ensure_schema
