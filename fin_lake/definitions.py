@@ -25,6 +25,9 @@ from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
 from fin_lake.assets.snowflake import RESOURCE, build_snowflake_assets, build_snowflake_checks
+from fin_lake.assets.spark import GROUP as SPARK
+from fin_lake.assets.spark import RESOURCE as SPARK_RESOURCE
+from fin_lake.assets.spark import build_spark_assets
 from fin_lake.assets.storage import STORAGE, build_storage_asset
 from fin_lake.assets.technical_analysis import build_technical_analysis_assets
 from fin_lake.automation.conditions import automated, build_automation
@@ -39,6 +42,7 @@ from fin_lake.automation.schedules import (
 from fin_lake.automation.sensors import build_sensors
 from fin_lake.engines.snowflake.connection import Snowflake
 from fin_lake.engines.snowflake.sql import LAYER as SNOWFLAKE
+from fin_lake.engines.spark.submit import Spark
 from fin_lake.io_managers.postgres import PostgresIOManager
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
@@ -58,6 +62,7 @@ REPORT_JOB: Final = "market_report"
 STORAGE_JOB: Final = "storage"
 DELIVERIES_JOB: Final = "deliveries"
 SNOWFLAKE_JOB: Final = "load_snowflake"
+SPARK_JOB: Final = "average_close"
 JOBS: Final = (
     EXTRACT_JOB,
     MAINTENANCE_JOB,
@@ -67,6 +72,7 @@ JOBS: Final = (
     STORAGE_JOB,
     DELIVERIES_JOB,
     SNOWFLAKE_JOB,
+    SPARK_JOB,
 )
 
 
@@ -111,6 +117,7 @@ def build_definitions(
         STORAGE_JOB: (assets_of(STORAGE), "Count what lies in the lake, and what it costs"),
         DELIVERIES_JOB: (dg.AssetSelection.groups(DELIVERIES), "Make the reports' extracts for BI tools"),
         SNOWFLAKE_JOB: (dg.AssetSelection.groups(SNOWFLAKE), "Load hours of the lake into Snowflake"),
+        SPARK_JOB: (dg.AssetSelection.groups(SPARK), "Average the closes of all raw bars, by Spark"),
         FRESHNESS_JOB: (
             dg.AssetSelection.checks(*freshness),
             "Look whether the latest hours of trading are stored",
@@ -125,6 +132,7 @@ def build_definitions(
             build_storage_asset(settings, len(JOBS)),
             *build_deliveries(settings),
             *build_snowflake_assets(settings, tuple(portfolios)),
+            *build_spark_assets(settings),
         ],
         asset_checks=[*checks, *build_snowflake_checks(settings, tuple(portfolios))],
         jobs=[
@@ -153,6 +161,7 @@ def build_definitions(
             "s3_processed": S3ProcessedIOManager(lake, tuple(portfolios), retries=again),
             "postgres": PostgresIOManager(settings, retries=again),
             RESOURCE: Snowflake(settings),
+            SPARK_RESOURCE: Spark(settings),
             **(resources or {}),
         },
         # an hour's steps are short: a process for each would cost five seconds a step

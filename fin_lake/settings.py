@@ -12,7 +12,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -27,11 +27,21 @@ from pydantic_settings import (
 from fin_lake.errors import FinLakeError
 from fin_lake.partitions import HourError, floor_hour, parse_hour
 
+if TYPE_CHECKING:
+    from fin_lake.schema import AssetClass
+
 _OURS: Final = ("FIN_LAKE_", "AWS_S3_", "ALPHA_VANTAGE_", "COINGECKO_", "YAHOO_")
 _PLACEHOLDER: Final = re.compile(r"your_\w+_here|.*//user:password@host:.*")
 STACK_ENV: Final = "stack.env"
 _OWNER: Final = re.compile(r"team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,.]{2,}")
 _SNOWFLAKE_NAME: Final = r"^(|[A-Za-z_][A-Za-z0-9_$]{0,254})$"
+SPARK_ASSETS: Final = (
+    "processed/stocks",
+    "processed/crypto",
+    "technical_analysis/stocks",
+    "technical_analysis/crypto",
+)
+"""What Spark can make in the place of a run's own process."""
 StorageClass = Literal["STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"]
 """Classes whose objects are read at once; the archives are the lifecycle's affair, or nobody's."""
 StockInterval = Literal["1min", "5min", "15min", "30min", "60min"]
@@ -150,6 +160,21 @@ class Settings(BaseSettings):
         validation_alias="SNOWFLAKE_STORAGE_ROLE_ARN",
     )
 
+    spark_master: str = Field(
+        "",
+        pattern=r"^(|local(\[[\d*]+(,\d+)?\])?|spark://\S+|emr-serverless:\w+|emr:\S+|glue:\S+)$",
+        validation_alias="FIN_LAKE_SPARK_MASTER",
+    )
+    spark_from_hours: Annotated[dict[str, int], NoDecode] = Field(
+        {}, validation_alias="FIN_LAKE_SPARK_FROM_HOURS"
+    )
+    spark_conf: Annotated[dict[str, str], NoDecode] = Field({}, validation_alias="FIN_LAKE_SPARK_CONF")
+    spark_role: str = Field(
+        "",
+        pattern=r"^(|arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)$",
+        validation_alias="FIN_LAKE_SPARK_ROLE",
+    )
+
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
 
@@ -221,13 +246,27 @@ class Settings(BaseSettings):
     @field_validator("deploy_parameters", mode="before")
     @classmethod
     def _split_parameters(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.partition("=") for part in value.split(";") if part.strip()]
-        for name, equals, _ in pairs:
-            if not equals:
-                raise ValueError(f"{name!r} is not NAME=VALUE, as in MonthlyBudget=50;CloudFront=yes")
-        return {name.strip(): given.strip() for name, _, given in pairs}
+        return _pairs(value, "MonthlyBudget=50;CloudFront=yes")
+
+    @field_validator("spark_conf", mode="before")
+    @classmethod
+    def _split_configuration(cls, value: object) -> object:
+        return _pairs(value, "spark.executor.memory=4g;spark.executor.cores=2")
+
+    @field_validator("spark_from_hours", mode="before")
+    @classmethod
+    def _split_from_hours(cls, value: object) -> object:
+        return _pairs(value, "processed/stocks=720;technical_analysis/stocks=2160")
+
+    @field_validator("spark_from_hours", mode="after")
+    @classmethod
+    def _spark_makes_these(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, count in value.items():
+            if name not in SPARK_ASSETS:
+                raise ValueError(f"Spark does not make {name!r}; it makes {', '.join(SPARK_ASSETS)}")
+            if count < 1:
+                raise ValueError(f"{name}={count}: from how many hours of a run on, at least 1")
+        return value
 
     @field_validator("bucket", mode="after")
     @classmethod
@@ -248,6 +287,10 @@ class Settings(BaseSettings):
         if self.kms_key and self.encryption != "aws:kms":
             raise ValueError("FIN_LAKE_KMS_KEY is set, and FIN_LAKE_ENCRYPTION is not aws:kms")
         return self
+
+    def symbols(self, asset_class: AssetClass) -> tuple[str, ...]:
+        """Return the symbols of an asset class that the lake is to have."""
+        return self.stock_symbols if asset_class == "stocks" else tuple(self.crypto_coins.values())
 
     @property
     def clock(self) -> dt.datetime:
@@ -328,6 +371,17 @@ class Settings(BaseSettings):
         if profile == "local":
             chosen.append(DotEnvSettingsSource(settings_cls, env_file=home / STACK_ENV))
         return tuple(chosen)
+
+
+def _pairs(value: object, example: str) -> object:
+    """Return ``NAME=VALUE;…`` as a mapping; a mapping as it is."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(";") if part.strip()]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise ValueError(f"{name!r} is not NAME=VALUE, as in {example}")
+    return {name.strip(): given.strip() for name, _, given in pairs}
 
 
 def _first(sources: list[PydanticBaseSettingsSource], name: str) -> Any:

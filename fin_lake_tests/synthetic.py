@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from fin_lake.io_managers.hours import by_hour
+from fin_lake.lake.frames import by_hour
 from fin_lake.lake.processed import write_hours
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake

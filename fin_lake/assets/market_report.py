@@ -88,10 +88,7 @@ def _read(
         bars = {one: read_hours(connection, PROCESSED[one], hours) for one in ASSET_CLASSES}
         analysis = {one: read_hours(connection, TECHNICAL_ANALYSIS[one], hours) for one in ASSET_CLASSES}
         portfolios = {name: read_hours(connection, table, hours) for name, table in PORTFOLIOS.items()}
-    symbols: Mapping[AssetClass, Collection[str]] = {
-        "stocks": settings.stock_symbols,
-        "crypto": tuple(settings.crypto_coins.values()),
-    }
+    symbols: Mapping[AssetClass, Collection[str]] = {one: settings.symbols(one) for one in ASSET_CLASSES}
     made = {one: _made(instance, one, hours) for one in ASSET_CLASSES}
     return MarketData(
         hours=hours,

@@ -1,10 +1,9 @@
 """The processed layer: clean bars, corporate actions and the quarantine, from what raw holds of an hour."""
 
-from collections.abc import Collection, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import dagster as dg
-import polars as pl
 
 from fin_lake.assets.catalog import entry
 from fin_lake.assets.hourly import (
@@ -16,46 +15,55 @@ from fin_lake.assets.hourly import (
     run_hours,
     state_of,
 )
-from fin_lake.checks import laws
-from fin_lake.checks.results import BLOCKING, BrokenLawError, result, sentence, spec
-from fin_lake.partitions import HourRange
+from fin_lake.assets.spark import of_hours
+from fin_lake.checks.laws import BLOCKING
+from fin_lake.checks.processing import CHECKS, Processed, process, tables_of
+from fin_lake.checks.results import BrokenLawError, result, sentence, spec
+from fin_lake.engines.spark.submit import Spark
+from fin_lake.engines.spark.tasks import Reprocessed, reprocessed
+from fin_lake.io_managers.hours import Unread
 from fin_lake.reports.charts import chart_of_bars
+from fin_lake.retries import Retries
 from fin_lake.schema import AssetClass, Table
 from fin_lake.settings import Settings
-from fin_lake.tables import CORPORATE_ACTIONS, PROCESSED, QUARANTINE
-from fin_lake.transforms.actions import broken_actions, corporate_actions
-from fin_lake.transforms.clean import COUNTS, CROSS_SOURCE_TOLERANCE, Cleaned, clean
 
-_CHECKS: Final = ("conservation", "ohlc_laws", "duplicates", "completeness", "cross_source")
+_KEYS: Final = {
+    "bars": "processed/{}",
+    "quarantined": "quarantine/{}",
+    "actions": "processed/corporate_actions",
+}
 
 
 def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.AssetsDefinition:
-    """Return the assets that cleaning makes: bars, quarantined records, and corporate actions of stocks."""
-    bars_key = dg.AssetKey(["processed", asset_class])
-    symbols = settings.stock_symbols if asset_class == "stocks" else tuple(settings.crypto_coins.values())
-    actions_key = dg.AssetKey(["processed", "corporate_actions"])
-    outs = {
-        "bars": _out(bars_key, PROCESSED[asset_class], settings),
-        "quarantined": _out(dg.AssetKey(["quarantine", asset_class]), QUARANTINE[asset_class], settings),
-    }
-    if asset_class == "stocks":
-        outs["actions"] = _out(actions_key, CORPORATE_ACTIONS, settings)
+    """Return the assets that cleaning makes: bars, quarantined records, and corporate actions of stocks.
+
+    What the settings say is too much for one process is cleaned by Spark, by the same function.
+    """
+    tables = tables_of(asset_class)
+    keys = {name: dg.AssetKey.from_user_string(_KEYS[name].format(asset_class)) for name in tables}
+    bars_key = keys["bars"]
+    again = Retries(settings.step_retries, settings.step_retry_seconds)
 
     @dg.multi_asset(
         name=f"clean_{asset_class}",
         ins={"raw": dg.AssetIn(dg.AssetKey(["raw", asset_class]))},
-        outs=outs,
-        check_specs=[spec(name, bars_key, partitions_of(settings)) for name in _CHECKS],
+        outs={name: _out(keys[name], table, settings) for name, table in tables.items()},
+        check_specs=[spec(name, bars_key, partitions_of(settings)) for name in CHECKS],
         partitions_def=partitions_of(settings),
         backfill_policy=ranges_of_hours(settings),
     )
     def clean_hours(
-        context: dg.AssetExecutionContext, raw: pl.DataFrame
-    ) -> Iterator[dg.Output[pl.DataFrame] | dg.AssetCheckResult]:
+        context: dg.AssetExecutionContext, raw: Unread, spark: dg.ResourceParam[Spark]
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         hours = run_hours(context)
-        cleaned = clean(raw, asset_class, hours)
+        made: Processed | Reprocessed
+        with again.after(context.retry_number):
+            if spark.takes(bars_key, len(hours)):
+                made = reprocessed(of_hours(spark, context, "reprocess", asset_class, hours), asset_class)
+            else:
+                made = process(raw.read(), asset_class, hours, settings.symbols(asset_class))
         broken_laws = []
-        for name, finding in _findings(cleaned, asset_class, hours, symbols):
+        for name, finding in made.findings.items():
             yield result(name, bars_key, finding)
             if name in BLOCKING and not finding.passed:
                 broken_laws.append(sentence(name, finding))
@@ -63,9 +71,9 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
         if broken_laws:
             raise BrokenLawError(
                 f"processed/{asset_class} of {hours} breaks its laws: " + "; ".join(broken_laws),
-                "nothing was written; the rows are in the raw objects of these hours",
+                "the hours that break one were not written; their rows are in their raw objects",
             )
-        counts = {row["hour"]: row for row in cleaned.counts.iter_rows(named=True)}
+        counts = {row["hour"]: row for row in made.counts.iter_rows(named=True)}
         is_open = open_hours(asset_class, hours)
         metadata = {}
         for hour in hours:
@@ -73,31 +81,15 @@ def build_processed_assets(asset_class: AssetClass, settings: Settings) -> dg.As
             state = state_of(books.get("processed", 0), is_open=hour in is_open)
             metadata[hour] = {"state": state.value, **books}
         add_hour_metadata(context, bars_key, metadata)
-        add_chart(context, bars_key, hours, chart_of_bars(cleaned.bars))
-        yield dg.Output(cleaned.bars, output_name="bars")
-        if asset_class == "stocks":
-            broken = broken_actions(raw, hours)
-            counted = dict(broken.group_by("raw_hour").len().iter_rows())
-            add_hour_metadata(
-                context, actions_key, {hour: {"broken": counted.get(hour, 0)} for hour in hours}
-            )
-            yield dg.Output(pl.concat([cleaned.quarantined, broken]), output_name="quarantined")
-            yield dg.Output(corporate_actions(raw, hours), output_name="actions")
-        else:
-            yield dg.Output(cleaned.quarantined, output_name="quarantined")
+        if "actions" in keys:
+            broken = {hour: {"broken": made.broken_actions.get(hour, 0)} for hour in hours}
+            add_hour_metadata(context, keys["actions"], broken)
+        if isinstance(made, Processed):
+            add_chart(context, bars_key, hours, chart_of_bars(made.frames["bars"]))
+        for name, what in (made.frames if isinstance(made, Processed) else made.stored).items():
+            yield dg.Output(what, output_name=name)
 
     return clean_hours
-
-
-def _findings(
-    cleaned: Cleaned, asset_class: AssetClass, hours: HourRange, symbols: Collection[str]
-) -> Iterator[tuple[str, laws.Finding]]:
-    bars, counts = cleaned.bars, cleaned.counts
-    yield "conservation", laws.conservation(counts, COUNTS)
-    yield "ohlc_laws", laws.ohlc_laws(bars)
-    yield "duplicates", laws.duplicates(bars, PROCESSED[asset_class].key)
-    yield "completeness", laws.completeness(bars, asset_class, hours, symbols)
-    yield "cross_source", laws.cross_source(counts, CROSS_SOURCE_TOLERANCE)
 
 
 def _out(key: dg.AssetKey, table: Table, settings: Settings) -> dg.AssetOut:

@@ -34,7 +34,7 @@ def build_raw_asset(asset_class: AssetClass, settings: Settings) -> dg.AssetsDef
     table = RAW[asset_class]
     key = dg.AssetKey(["raw", asset_class])
     fetch = fetch_stocks if asset_class == "stocks" else fetch_crypto
-    symbols = settings.stock_symbols if asset_class == "stocks" else settings.crypto_coins.values()
+    symbols = settings.symbols(asset_class)
     again = Retries(settings.step_retries, settings.step_retry_seconds)
 
     @dg.asset(

@@ -20,6 +20,21 @@ LEAST_STEP: Final = 0.10
 DEVIATIONS: Final = 12.0
 SUM_TOLERANCE: Final = 1e-9
 """Part of a sum's size (at least of 1) by which two sums of the same numbers may differ."""
+BLOCKING: Final[Mapping[str, str]] = {
+    "conservation": "Every raw bar is kept, quarantined, a duplicate, an earlier attempt or superseded",
+    "ohlc_laws": "Low ≤ open, close ≤ high; prices are positive numbers; volumes are not negative",
+    "duplicates": "Each key occurs once",
+    "stores_agree": "PostgreSQL and the lake hold the same rows, in all formats",
+    "equals_lake": "As many rows in each hour as the lake's objects hold, with the same sums",
+}
+"""Checks that stop what is downstream, and what they say."""
+WARNING: Final[Mapping[str, str]] = {
+    "completeness": "Every symbol has bars for every minute in which its market is open",
+    "cross_source": "Sources agree on the prices of a bar, within 10 basis points",
+    "step_changes": "No close is far from the one before, unless a split explains it",
+    "freshness": "The latest hour of trading is stored",
+}
+"""Checks that tell and do not stop."""
 _TO_DEVIATION: Final = 1.4826  # of a normal distribution: its median absolute deviation × this
 _KEY: Final = ("symbol", "timestamp", "interval")
 

@@ -28,20 +28,26 @@ class Processed:
 
     Parameters
     ----------
-    frames : mapping of str to (Table, polars.DataFrame)
+    frames : mapping of str to polars.DataFrame
         What is to be stored: ``bars``, ``quarantined``, and of stocks ``actions``.
     counts : polars.DataFrame
         As :class:`fin_lake.transforms.clean.Cleaned` has them.
     broken_actions : mapping of datetime to int
         How many splits and dividends of an hour were quarantined.
     findings : mapping of str to Finding
-        By the name of the check.
+        By the name of the check, in the order of ``CHECKS``.
     """
 
-    frames: Mapping[str, tuple[Table, pl.DataFrame]]
+    frames: Mapping[str, pl.DataFrame]
     counts: pl.DataFrame
     broken_actions: Mapping[dt.datetime, int]
     findings: Mapping[str, laws.Finding]
+
+
+def tables_of(asset_class: AssetClass) -> dict[str, Table]:
+    """Return the table of each of the frames."""
+    actions = {"actions": CORPORATE_ACTIONS} if asset_class == "stocks" else {}
+    return {"bars": PROCESSED[asset_class], "quarantined": QUARANTINE[asset_class], **actions}
 
 
 def process(
@@ -57,22 +63,19 @@ def process(
         Which should be there.
     """
     cleaned = clean(raw, asset_class, hours)
-    frames = {"bars": (PROCESSED[asset_class], cleaned.bars)}
+    frames = {"bars": cleaned.bars, "quarantined": cleaned.quarantined}
     broken: dict[dt.datetime, int] = {}
-    quarantined = cleaned.quarantined
     if asset_class == "stocks":
         unsound = broken_actions(raw, hours)
         broken = dict(unsound.group_by("raw_hour").len().iter_rows())
-        quarantined = pl.concat([quarantined, unsound])
-        frames["actions"] = (CORPORATE_ACTIONS, corporate_actions(raw, hours))
-    frames["quarantined"] = (QUARANTINE[asset_class], quarantined)
-    findings = {
-        **findings_of_counts(cleaned.counts),
+        frames["quarantined"] = pl.concat([cleaned.quarantined, unsound])
+        frames["actions"] = corporate_actions(raw, hours)
+    findings = findings_of_counts(cleaned.counts) | {
         "ohlc_laws": laws.ohlc_laws(cleaned.bars),
         "duplicates": laws.duplicates(cleaned.bars, PROCESSED[asset_class].key),
         "completeness": laws.completeness(cleaned.bars, asset_class, hours, symbols),
     }
-    return Processed(frames, cleaned.counts, broken, findings)
+    return Processed(frames, cleaned.counts, broken, in_order(findings))
 
 
 def findings_of_counts(counts: pl.DataFrame) -> dict[str, laws.Finding]:
@@ -81,3 +84,8 @@ def findings_of_counts(counts: pl.DataFrame) -> dict[str, laws.Finding]:
         "conservation": laws.conservation(counts, COUNTS),
         "cross_source": laws.cross_source(counts, CROSS_SOURCE_TOLERANCE),
     }
+
+
+def in_order(findings: Mapping[str, laws.Finding]) -> dict[str, laws.Finding]:
+    """Return the findings in the order of ``CHECKS``."""
+    return {name: findings[name] for name in CHECKS}

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any, Final
 
 import dagster as dg
 
-from fin_lake.checks.laws import Finding
+from fin_lake.checks.laws import BLOCKING, WARNING, Finding
 from fin_lake.errors import FinLakeError
 
-BLOCKING: Final[Mapping[str, str]] = {
-    "conservation": "Every raw bar is kept, quarantined, a duplicate, an earlier attempt or superseded",
-    "ohlc_laws": "Low ≤ open, close ≤ high; prices are positive numbers; volumes are not negative",
-    "duplicates": "Each key occurs once",
-    "stores_agree": "PostgreSQL and the lake hold the same rows, in all formats",
-    "equals_lake": "As many rows in each hour as the lake's objects hold, with the same sums",
-}
-"""Checks that stop what is downstream, and what they say."""
-WARNING: Final[Mapping[str, str]] = {
-    "completeness": "Every symbol has bars for every minute in which its market is open",
-    "cross_source": "Sources agree on the prices of a bar, within 10 basis points",
-    "step_changes": "No close is far from the one before, unless a split explains it",
-    "freshness": "The latest hour of trading is stored",
-}
-"""Checks that tell and do not stop."""
 _SHOWN: Final = 3
 
 

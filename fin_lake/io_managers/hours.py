@@ -1,19 +1,20 @@
-"""What the IO managers share: the hours of a run, frames that fit their table, metadata."""
+"""What the IO managers share: the hours of a run, the type that an asset asks for, metadata."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import dagster as dg
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from fin_lake.errors import FinLakeError
+from fin_lake.lake.frames import Frame, FrameError
 from fin_lake.lake.store import Lake, WrittenHour
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.retries import Retries
@@ -28,11 +29,16 @@ _WIDE: Final = 7
 _LONG: Final = 120
 """Characters of a text that a preview shows."""
 _MARKDOWN: Final = re.compile(r"[\\`*\[\]<|]")
-Frame: TypeAlias = pl.DataFrame | pd.DataFrame | pa.Table
 
 
-class FrameError(FinLakeError):
-    """A frame that does not fit the table that it is meant for."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Hours that an asset reads itself, if it needs to: who lets another engine read them does not.
+
+    An asset whose parameter is annotated so is given one.
+    """
+
+    read: Callable[[], Any]
 
 
 class HourlyIOManager(dg.IOManager):
@@ -68,8 +74,12 @@ class HourlyIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Load what the asset asks for; what may heal is tried again by Dagster."""
-        with self._retries.after(_attempts(context)):
-            return self.load(context)
+
+        def read() -> Any:
+            with self._retries.after(_attempts(context)):
+                return self.load(context)
+
+        return Unread(read) if context.dagster_type.typing_type is Unread else read()
 
     def table_of(self, context: dg.OutputContext | dg.InputContext) -> Table:
         """Return the table that is written, or that is read: the upstream asset's."""
@@ -91,58 +101,6 @@ def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
         raise FrameError(f"{context.asset_key.to_user_string()} is not partitioned by hour")
     keys = context.asset_partition_key_range
     return HourRange.between_keys(keys.start, keys.end)
-
-
-def fitting(frame: Frame, table: Table, hours: HourRange) -> pl.DataFrame:
-    """Return a frame in the table's schema and order of rows.
-
-    Parameters
-    ----------
-    frame : polars.DataFrame, pandas.DataFrame or pyarrow.Table
-        Columns in any order.
-
-    Raises
-    ------
-    FrameError
-        A column is missing, unknown, of another type, or null where it must not be; a row repeats
-        a key, or lies outside of ``hours``. Nothing is written then.
-    """
-    rows = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    _require(
-        set(rows.columns) == set(table.column_names),
-        f"{table.name}: missing columns {sorted(set(table.column_names) - set(rows.columns))}, "
-        f"unknown columns {sorted(set(rows.columns) - set(table.column_names))}",
-    )
-    try:
-        rows = rows.select(pl.col(name).cast(kind) for name, kind in table.polars_schema().items())
-    except pl.exceptions.PolarsError as error:
-        raise FrameError(f"{table.name}: a column is of another type: {error}") from error
-    for column in table.columns:
-        nulls = 0 if column.nullable else rows[column.name].null_count()
-        _require(nulls == 0, f"{table.name}: {column.name} is null in {nulls} rows")
-    if table.key:
-        repeated = rows.filter(pl.struct(table.key).is_duplicated()).select(table.key).head(3).rows()
-        _require(not repeated, f"{table.name}: repeated keys, such as {repeated}")
-    outside = rows.filter(~pl.col(table.hour_column).is_between(hours.start, hours.end, closed="left"))
-    _require(
-        outside.is_empty(),
-        f"{table.name}: {outside.height} rows lie outside of {hours}, "
-        f"the first at {outside[table.hour_column].min()!s}",
-    )
-    leading = [name for name in ("symbol", "timestamp") if name in rows.columns]
-    return rows.sort(*leading, *(name for name in table.key if name not in leading))
-
-
-def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as an assertion
-    if not holds:
-        raise FrameError(what, "correct the asset that returned this frame; nothing was written")
-
-
-def by_hour(rows: pl.DataFrame, hour_column: str = "timestamp") -> dict[dt.datetime, pl.DataFrame]:
-    """Split rows by the hour that they belong to."""
-    hours = pl.col(hour_column).dt.truncate("1h").alias("_hour")
-    parts = rows.with_columns(hours).partition_by("_hour", as_dict=True, maintain_order=True)
-    return {hour: part.drop("_hour") for (hour,), part in parts.items()}
 
 
 def as_asked(rows: pl.DataFrame, context: dg.InputContext) -> Frame:
@@ -192,15 +150,18 @@ def add_traffic(context: dg.OutputContext) -> None:
         step.add_asset_metadata(metadata=counted, asset_key=context.asset_key, partition_key=last)
 
 
-def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame) -> dict[str, Any]:
-    """Return what an hour's materialization says of its objects: rows, bytes, addresses, links, a preview."""
+def object_metadata(lake: Lake, stored: WrittenHour, rows: pl.DataFrame | None) -> dict[str, Any]:
+    """Return what an hour's materialization says of its objects: rows, bytes, addresses, links, a preview.
+
+    What another engine has written is not at hand (None), and has no preview.
+    """
     return {
         "dagster/partition_row_count": stored.rows,
         "bytes": stored.size,
         "objects": [lake.uri(key) for key in stored.keys],
         **({"etags": list(stored.etags)} if stored.etags else {}),
         **{label: dg.MetadataValue.url(lake.link(key)) for label, key in _labelled(stored.keys)},
-        "preview": preview(rows),
+        **({} if rows is None else {"preview": preview(rows)}),
     }
 
 

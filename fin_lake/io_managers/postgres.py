@@ -8,15 +8,13 @@ import dagster as dg
 
 from fin_lake.io_managers.hours import (
     NO_RETRIES,
-    Frame,
     HourlyIOManager,
     add_hour_metadata,
     as_asked,
-    by_hour,
-    fitting,
     hours_of,
     preview,
 )
+from fin_lake.lake.frames import Frame, by_hour, fitting
 from fin_lake.retries import Retries
 from fin_lake.schema import Table
 from fin_lake.settings import Settings

@@ -8,16 +8,14 @@ import dagster as dg
 
 from fin_lake.io_managers.hours import (
     NO_RETRIES,
-    Frame,
     HourlyIOManager,
     add_hour_metadata,
     as_asked,
-    by_hour,
-    fitting,
     hours_of,
     object_metadata,
 )
-from fin_lake.lake.processed import read_hours, write_hours
+from fin_lake.lake.frames import Frame, by_hour, fitting
+from fin_lake.lake.processed import StoredHours, read_hours, write_hours
 from fin_lake.lake.store import Lake
 from fin_lake.retries import Retries
 from fin_lake.schema import Table
@@ -49,9 +47,13 @@ class S3ProcessedIOManager(HourlyIOManager):
         self._lake = lake
         self._portfolios = portfolios
 
-    def store(self, context: dg.OutputContext, obj: Frame) -> None:
-        """Replace the objects of every hour of the run."""
+    def store(self, context: dg.OutputContext, obj: Frame | StoredHours) -> None:
+        """Replace the objects of every hour of the run; of what is stored already, record where it is."""
         table, hours = self.table_of(context), hours_of(context)
+        if isinstance(obj, StoredHours):
+            of_hours = {hour: object_metadata(self._lake, obj.written[hour], None) for hour in hours}
+            add_hour_metadata(context, of_hours)
+            return
         rows = by_hour(fitting(obj, table, hours), table.hour_column)
         written = write_hours(self._lake, table, hours, rows, self._portfolios)
         metadata = {

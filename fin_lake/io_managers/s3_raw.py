@@ -11,10 +11,10 @@ from fin_lake.io_managers.hours import (
     NO_RETRIES,
     HourlyIOManager,
     add_hour_metadata,
-    by_hour,
     hours_of,
     object_metadata,
 )
+from fin_lake.lake.frames import by_hour
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake
 from fin_lake.retries import Retries

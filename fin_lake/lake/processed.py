@@ -7,7 +7,8 @@ says that the hour was made.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -19,10 +20,23 @@ from fin_lake.lake.formats import (
     encode_parquet,
     json_ready,
 )
-from fin_lake.lake.layout import hour_object
+from fin_lake.lake.layout import hour_object, listing_prefixes
 from fin_lake.lake.store import Lake, LakeError, MissingObjectError, WrittenHour, each
 from fin_lake.partitions import HourRange, hour_key
 from fin_lake.schema import Table
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHours:
+    """Hours of a table that lie in the lake already: another engine has written them.
+
+    Parameters
+    ----------
+    written : mapping of datetime to WrittenHour
+        What was stored, by hour.
+    """
+
+    written: Mapping[dt.datetime, WrittenHour]
 
 
 def write_hours(
@@ -131,3 +145,18 @@ def _decode(data: bytes, table: Table, key: str, file_format: str) -> pl.DataFra
         text, reason = problems[0]
         raise FormatError(f"object {key} is not JSON lines of {table.name}: {reason}: {text[:80]!r}")
     return rows
+
+
+def read_stored_hours(lake: Lake, table: Table, hours: HourRange) -> pl.DataFrame:
+    """Return the rows of those of ``hours`` that have an object: what a look back finds, however far it goes.
+
+    Raises
+    ------
+    FormatError
+        An object is not what its key says.
+    """
+    wanted = {hour_object(table, "parquet", hour) for hour in hours}
+    listed = lake.list_objects(listing_prefixes(table, "parquet", hours))
+    bodies = lake.get_many(info.key for info in listed if info.key in wanted)
+    frames = [decode_parquet(data, table, key) for key, data in bodies.items()]
+    return pl.concat(frames) if frames else table.empty()

@@ -30,8 +30,8 @@ from obstore.store import S3Store
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from fin_lake.io_managers.hours import by_hour
 from fin_lake.lake.formats import encode_json, encode_parquet, json_ready
+from fin_lake.lake.frames import by_hour
 from fin_lake.lake.processed import read_hours
 from fin_lake.lake.raw import read_attempts
 from fin_lake.lake.store import Lake, each

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from fin_lake.assets import processed
+from fin_lake.checks import processing
 from fin_lake.definitions import build_definitions
 from fin_lake.lake.formats import encode_json, encode_parquet, json_ready
 from fin_lake.lake.layout import hour_object
@@ -123,7 +123,7 @@ def test_what_breaks_a_law_replaces_nothing_and_the_extract_says_so_once(
         object.__setattr__(cleaned, "bars", cleaned.bars.with_columns(high_price=pl.lit(0.01)))
         return cleaned
 
-    monkeypatch.setattr(processed, "clean", clean_wrongly)
+    monkeypatch.setattr(processing, "clean", clean_wrongly)
     report = run(stack_settings, at)
     assert lake.get(key) == before
     (failure,) = report.failures

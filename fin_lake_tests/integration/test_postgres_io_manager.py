@@ -8,8 +8,8 @@ import pandas as pd
 import psycopg
 import pytest
 
-from fin_lake.io_managers.hours import FrameError
 from fin_lake.io_managers.postgres import PostgresIOManager
+from fin_lake.lake.frames import FrameError
 from fin_lake.partitions import HOUR, HourRange, parse_hour
 from fin_lake.settings import Settings
 from fin_lake.tables import PROCESSED

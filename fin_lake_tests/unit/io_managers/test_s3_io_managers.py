@@ -6,9 +6,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from fin_lake.io_managers.hours import FrameError, fitting, preview
+from fin_lake.io_managers.hours import preview
 from fin_lake.io_managers.s3_processed import S3ProcessedIOManager
 from fin_lake.io_managers.s3_raw import S3RawIOManager
+from fin_lake.lake.frames import FrameError, fitting
 from fin_lake.lake.layout import hour_object
 from fin_lake.lake.raw import RawAttempt
 from fin_lake.partitions import HOUR, UTC, hour_key, hourly_partitions, parse_hour
