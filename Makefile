@@ -4,12 +4,16 @@ VENV   ?= .venv
 PORT   ?= 3000
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+SPARK  := $(VENV)/.installed-spark
 MODELS := dbt_project/target/manifest.json
 UV     := uv==0.13.9
 CHECKOV := checkov==3.3.30
+# Hadoop's S3A file system, which only a laptop's Spark lacks; its other dependencies are an older Spark's
+S3A    := sagemaker-pyspark==1.4.5
+LIGHT  := dbt reports datadog tableau snowflake local test lint
 
 .DEFAULT_GOAL := help
-.PHONY: help extract dev up down models test test-s3 browser bench lint format pins
+.PHONY: help extract dev up down models test test-s3 browser java spark bench lint format pins
 
 help:            ## show this list
 	@grep -hE '^[a-z0-9-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,7 +30,7 @@ up: $(READY)     ## start the local stack: PostgreSQL, S3, Athena, market replay
 down: $(READY)   ## stop the local stack; its data stays in .fin_lake/
 	@$(BIN)/fin-lake down
 
-test: $(MODELS) browser ## run every test, against a stack of its own
+test: $(MODELS) $(SPARK) browser java ## run every test, against a stack of its own
 	@$(BIN)/python -m pytest
 
 test-s3: $(READY) ## try the bucket, from credentials to clean-up: the account's, or the local stack's
@@ -34,12 +38,13 @@ test-s3: $(READY) ## try the bucket, from credentials to clean-up: the account's
 		test "$$profile" != local || $(BIN)/fin-lake up
 	@$(BIN)/python scripts/test_s3_integration.py
 
-bench: $(MODELS) ## measure speed and memory, as ratios to the bare work
+bench: $(MODELS) $(SPARK) java ## measure speed and memory, as ratios to the bare work
 	@$(BIN)/python -m fin_lake_tests.bench.extract
 	@$(BIN)/python -m fin_lake_tests.bench.analytics
 	@$(BIN)/python -m fin_lake_tests.bench.indicators
 	@$(BIN)/python -m fin_lake_tests.bench.automation
 	@$(BIN)/python -m fin_lake_tests.bench.upload
+	@$(BIN)/python -m fin_lake_tests.bench.spark
 
 # the tests drive the UI in one; where it cannot be installed, they say so
 browser:
@@ -47,7 +52,13 @@ browser:
 		test "$$(id -u)" = 0 || exit 0; echo "installing Chromium, for the tests of the UI"; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null || true
 
-lint: $(MODELS)  ## check style, types, the account's template, and that Dagster loads the definitions
+spark: $(SPARK) java ## install Spark, for the tables that FIN_LAKE_SPARK_FROM_HOURS names
+
+java:
+	@command -v java >/dev/null && exit; test "$$(id -u)" = 0 || exit 0; echo "installing Java, for Spark"; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends openjdk-17-jre-headless >/dev/null || true
+
+lint: $(MODELS) $(SPARK) ## check style, types, the account's template, and that Dagster loads the definitions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -71,12 +82,20 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+$(SPARK): $(READY) requirements-spark.txt
+	@echo "installing Spark into $(VENV) (about a minute)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-spark.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(S3A)
+	@touch $@
+
 models: $(MODELS) ## let dbt read its project again
 
 $(MODELS): $(READY) $(shell find dbt_project -type f -not -path '*/target/*' -not -path '*/logs/*')
 	@$(BIN)/python -m fin_lake.analytics.prepare
 	@touch $@
 
-pins: $(READY)   ## renew requirements.txt from setup.cfg
-	@$(BIN)/uv pip compile --quiet --upgrade setup.cfg --all-extras --no-annotate \
+pins: $(READY)   ## renew the requirements files from setup.cfg
+	@$(BIN)/uv pip compile --quiet --upgrade setup.cfg $(LIGHT:%=--extra %) --no-annotate \
 		--custom-compile-command "make pins" --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade setup.cfg --extra spark --constraint requirements.txt --no-annotate \
+		--custom-compile-command "make pins" --output-file requirements-spark.txt

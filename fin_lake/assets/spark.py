@@ -19,12 +19,9 @@ _MANY_SHARES: Final = 1_000_000
 def of_hours(
     spark: Spark, context: dg.AssetExecutionContext, work: Work, asset_class: AssetClass, hours: HourRange
 ) -> list[TaskResult]:
-    """Let Spark make hours of an asset class; return what its tasks tell, and log where it was."""
+    """Let Spark make hours of an asset class; return what its tasks tell."""
     request = {"asset_class": asset_class, "first": hours.first_key, "last": hours.last_key}
-    messages = spark.run(context, work, request)
-    said = {name: value for message in messages for name, value in message.get("spark", {}).items()}
-    context.log.info("Spark: %s", ", ".join(f"{name} {value}" for name, value in said.items()))
-    return [from_plain(message["result"]) for message in messages if "result" in message]
+    return [from_plain(told) for told in spark.run(context, work, request)["results"]]
 
 
 class AverageCloseConfig(dg.Config):
@@ -48,8 +45,8 @@ def build_spark_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def average_close(
         context: dg.AssetExecutionContext, config: AverageCloseConfig, spark: dg.ResourceParam[Spark]
     ) -> dg.MaterializeResult[None]:
-        messages = spark.run(context, "average_close", {"minimum_volume": config.minimum_volume})
-        made = next(message["averages"] for message in messages if "averages" in message)
+        asked = {"minimum_volume": config.minimum_volume}
+        made = spark.run(context, "average_close", asked)["averages"]
         records = [dg.TableRecord(row) for row in made["rows"]]
         return dg.MaterializeResult(
             metadata={

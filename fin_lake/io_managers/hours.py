@@ -79,7 +79,7 @@ class HourlyIOManager(dg.IOManager):
             with self._retries.after(_attempts(context)):
                 return self.load(context)
 
-        return Unread(read) if context.dagster_type.typing_type is Unread else read()
+        return Unread(read) if _asked_type(context) is Unread else read()
 
     def table_of(self, context: dg.OutputContext | dg.InputContext) -> Table:
         """Return the table that is written, or that is read: the upstream asset's."""
@@ -95,6 +95,14 @@ def _attempts(context: dg.OutputContext | dg.InputContext) -> int:
         return 0
 
 
+def _asked_type(context: dg.InputContext) -> Any:
+    """Return what the asset's parameter is annotated with; an IO manager tried alone has no asset."""
+    try:
+        return context.dagster_type.typing_type
+    except dg.DagsterInvariantViolationError:
+        return None
+
+
 def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
     """Return the hours that a step writes or reads: its partition, or its range of partitions."""
     if not context.has_asset_partitions:
@@ -105,7 +113,7 @@ def hours_of(context: dg.OutputContext | dg.InputContext) -> HourRange:
 
 def as_asked(rows: pl.DataFrame, context: dg.InputContext) -> Frame:
     """Return a loaded frame as the type that the asset's parameter is annotated with."""
-    wanted = context.dagster_type.typing_type
+    wanted = _asked_type(context)
     if wanted is pd.DataFrame:
         return rows.to_pandas()
     if wanted is pa.Table:

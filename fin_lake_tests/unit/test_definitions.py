@@ -13,6 +13,7 @@ from fin_lake.assets.deliveries import extract_key, months_behind, months_of
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
+from fin_lake.assets.spark import AVERAGE_CLOSE
 from fin_lake.assets.storage import STORAGE
 from fin_lake.definitions import DELIVERIES_JOB, EXTRACT_JOB, REPORT_JOB, STORAGE_JOB, build_definitions
 from fin_lake.engines.tableau import REPORTS
@@ -33,7 +34,7 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE, *map(extract_key, REPORTS))
+    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE, AVERAGE_CLOSE, *map(extract_key, REPORTS))
     return [key for key in assets.get_all_asset_keys() if key not in without]
 
 

@@ -1,7 +1,8 @@
 """The file that Spark runs, on a laptop, a cluster, EMR, EMR Serverless and Glue alike.
 
 Arguments say what is to be done, and hold the settings that are no secrets; credentials come from the
-environment or the role. Dagster Pipes carries back what was made.
+environment or the role. What was made is told in one object of the lake, for the run that asked; Dagster
+Pipes, whose messages are short, carries the log and what failed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from dagster_pipes import (
     PipesCliArgsParamsLoader,
     PipesContext,
@@ -24,6 +26,7 @@ from pyspark.sql import SparkSession
 from fin_lake.engines.spark.averages import average_close
 from fin_lake.engines.spark.tasks import carry_out, plain, tasks_of
 from fin_lake.errors import FinLakeError
+from fin_lake.lake.store import Lake
 from fin_lake.partitions import HourRange
 from fin_lake.settings import Settings, load_settings
 
@@ -49,14 +52,15 @@ def main(arguments: Sequence[str]) -> None:
             request = json.loads(given.request)
             session = _session(settings, given.work)
             try:
-                _tell(pipes, session)
-                _WORK[given.work](session, settings, given.work, request, pipes.report_custom_message)
+                master = session.sparkContext.master
+                pipes.log.info("Spark %s on %s: %s", session.version, master, given.work)
+                told = _WORK[given.work](session, settings, given.work, request)
+                spark = {"master": master, "spark": session.version}
+                Lake(settings).put(request["results"], msgspec.json.encode({"spark": spark, **told}))
             finally:
                 session.stop()
         except FinLakeError as error:
-            pipes.report_custom_message(
-                {"failure": {"hours": "", "what": error.what, "remedy": error.remedy}}
-            )
+            pipes.report_custom_message({"what": error.what, "remedy": error.remedy})
 
 
 def _pipes() -> PipesContext:
@@ -96,41 +100,23 @@ def _session(settings: Settings, work: str) -> SparkSession:
     return builder.getOrCreate()
 
 
-def _tell(pipes: PipesContext, session: SparkSession) -> None:
-    context = session.sparkContext
-    said = {"master": context.master, "spark": session.version, "application": context.applicationId}
-    pipes.log.info("Spark %s on %s, %s", session.version, context.master, context.applicationId)
-    pipes.report_custom_message({"spark": said})
-
-
 def _hours(
-    session: SparkSession,
-    settings: Settings,
-    work: Work,
-    request: dict[str, Any],
-    tell: Callable[[dict[str, Any]], None],
-) -> None:
-    context = session.sparkContext
+    session: SparkSession, settings: Settings, work: Work, request: Mapping[str, Any]
+) -> dict[str, Any]:
     hours = HourRange.between_keys(request["first"], request["last"])
+    context = session.sparkContext
     tasks = tasks_of(work, request["asset_class"], hours, context.defaultParallelism)
-    done = context.parallelize(tasks, len(tasks)).map(lambda task: plain(carry_out(task, settings)))
-    for result in done.collect():
-        tell({"result": result})
-    executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size()  # noqa: SLF001
-    tell({"spark": {"tasks": len(tasks), "executors": max(1, executors - 1)}})
+    results = context.parallelize(tasks, len(tasks)).map(lambda task: plain(carry_out(task, settings)))
+    return {"results": results.collect(), "tasks": len(tasks)}
 
 
 def _averages(
-    session: SparkSession,
-    settings: Settings,
-    _work: Work,
-    request: dict[str, Any],
-    tell: Callable[[dict[str, Any]], None],
-) -> None:
-    tell({"averages": average_close(session, settings, request["minimum_volume"])})
+    session: SparkSession, settings: Settings, _work: Work, request: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"averages": average_close(session, settings, request["minimum_volume"])}
 
 
-_WORK: Final[dict[str, Callable[..., None]]] = {
+_WORK: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
     "reprocess": _hours,
     "indicators": _hours,
     "average_close": _averages,

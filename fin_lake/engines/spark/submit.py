@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import string
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 JOB: Final = Path(__file__).with_name("job.py")
 JOB_KEY: Final = "analytics/spark/job.py"
 MESSAGES_PREFIX: Final = "athena-results/pipes/"
-"""Where messages lie that come by S3: with what expires after some days."""
+RESULTS_PREFIX: Final = "athena-results/spark/"
+"""Where jobs tell what they made, and messages lie that come by S3: with what expires after some days."""
 _TOLD: Final = (
     "profile",
     "start",
@@ -79,9 +79,7 @@ class Spark:
         least = self.settings.spark_from_hours.get(asset.to_user_string())
         return bool(self.settings.spark_master) and least is not None and hours >= least
 
-    def run(
-        self, context: dg.AssetExecutionContext, work: str, request: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
+    def run(self, context: dg.AssetExecutionContext, work: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run a job to its end, and return what it told; its log goes to the run's.
 
         Raises
@@ -91,10 +89,12 @@ class Spark:
         SparkError
             Spark is not there, or the job failed.
         """
-        settings = self.settings
+        settings, lake = self.settings, Lake(self.settings)
+        results = f"{RESULTS_PREFIX}{context.run_id}/{work}-{_unique()}.json"
         master, _, name = settings.spark_master.partition(":")
         told = settings.model_dump(mode="json", include=set(_TOLD), exclude_none=True)
-        arguments = ["--work", work, "--settings", json.dumps(told), "--request", json.dumps(dict(request))]
+        asked = json.dumps({**request, "results": results})
+        arguments = ["--work", work, "--settings", json.dumps(told), "--request", asked]
         try:
             if master == "emr-serverless":
                 done = self._on_emr_serverless(context, name, arguments)
@@ -111,11 +111,11 @@ class Spark:
                 f"the Spark job {work} on {settings.spark_master or 'no master'} failed: {error}",
                 "its own log is in the run's stdout and stderr; what it had not written is as it was before",
             ) from None
-        messages = list(done.get_custom_messages())
-        for message in messages:
-            if "failure" in message:
-                raise SparkError(message["failure"]["what"], message["failure"]["remedy"])
-        return messages
+        for message in done.get_custom_messages():
+            raise SparkError(message["what"], message["remedy"])
+        answer: dict[str, Any] = json.loads(lake.get(results))
+        context.log.info("Spark %(spark)s on %(master)s did it", answer["spark"])
+        return answer
 
     def _here(
         self, context: dg.AssetExecutionContext, arguments: list[str]
@@ -249,8 +249,7 @@ class Spark:
 
             @contextmanager
             def get_params(self) -> Iterator[dict[str, Any]]:
-                name = "".join(SystemRandom().choices(string.ascii_lowercase, k=20))
-                yield {"bucket": self.bucket, "key_prefix": MESSAGES_PREFIX + name}
+                yield {"bucket": self.bucket, "key_prefix": MESSAGES_PREFIX + _unique()}
 
         lake = Lake(self.settings)
         return Reader(bucket=lake.bucket, client=lake.boto3_client, interval=min(self._poll_seconds, 2))
@@ -259,6 +258,10 @@ class Spark:
         if service in self._clients:
             return self._clients[service]
         return aws_client(self.settings, service, None)
+
+
+def _unique() -> str:
+    return uuid.uuid4().hex
 
 
 def _s3a_jars() -> dict[str, str]:
