@@ -31,7 +31,10 @@ EXPECTED = {
     "write processed": "iS",
     "delete processed": "",
     "list processed": "iarWS",
-    "delete processed/aggregations": "S",
+    "delete processed/aggregations": "",
+    "read jobs": "iS",
+    "write jobs": "i",
+    "write what a job tells": "iS",
     "read analytics": "ar",
     "write analytics": "a",
     "delete analytics": "a",
@@ -124,6 +127,9 @@ ACTS: Mapping[str, Act] = {
     "delete processed": s3("delete_object", "processed/stocks/one"),
     "list processed": listing("processed/"),
     "delete processed/aggregations": s3("delete_object", "processed/aggregations/one"),
+    "read jobs": s3("get_object", "jobs/spark/one"),
+    "write jobs": s3("put_object", "jobs/spark/two", Body=b"2"),
+    "write what a job tells": s3("put_object", "jobs/told/two", Body=b"2"),
     "read analytics": s3("get_object", "analytics/reports/one"),
     "write analytics": s3("put_object", "analytics/reports/two", Body=b"2"),
     "delete analytics": s3("delete_object", "analytics/reports/one-of-many"),
@@ -186,6 +192,7 @@ def matrix(enforced: EnforcedAws) -> Mapping[str, Settings]:
         "analytics/reports/one",
         "analytics/ml_features/one",
         "athena-results/one",
+        "jobs/spark/one",
     ):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"1")
     client.create_bucket(Bucket="of-others")

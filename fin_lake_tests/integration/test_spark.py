@@ -24,14 +24,14 @@ from fin_lake.definitions import EXTRACT_JOB, SPARK_JOB, build_definitions
 from fin_lake.engines.spark.averages import AVERAGES_KEY
 from fin_lake.engines.spark.errors import SparkError
 from fin_lake.engines.spark.submit import JOB_KEY, MESSAGES_PREFIX, Spark
+from fin_lake.lake.processed import read_hours
 from fin_lake.lake.raw import read_attempts
 from fin_lake.lake.store import Lake
-from fin_lake.operations.extract import extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, parse_hour
-from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import SPARK_ASSETS, Settings, environment
-from fin_lake.tables import RAW
+from fin_lake.tables import PROCESSED, RAW, TECHNICAL_ANALYSIS
+from fin_lake.transforms.bars import hourly_bars
 from fin_lake_tests.conftest import hours
 from fin_lake_tests.spark_cluster import Cluster, spark_cluster
 
@@ -40,6 +40,8 @@ pytestmark = pytest.mark.stack
 PACK = HourRange(parse_hour("2023-01-03"), parse_hour("2023-01-30T21"))
 DAY = hours("2023-01-03", 24)
 SMALL = {"spark.executor.memory": "512m", "spark.driver.memory": "512m"}
+STOCKS = ("processed/stocks", "quarantine/stocks", "processed/corporate_actions")
+CLEANED = (*STOCKS, "processed/crypto", "quarantine/crypto")
 Etags = dict[str, str]
 
 
@@ -52,9 +54,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def made(module_settings: Settings) -> tuple[Settings, Etags]:
     """The whole recording, made in process, and what it left in the lake."""
-    with open_instance(module_settings) as instance:
-        report = extract(module_settings, PACK, ASSET_CLASSES, instance=instance, analytics=False)
-    assert report.succeeded, report.failures
+    for assets in (("raw/stocks", "raw/crypto"), CLEANED):
+        assert run(module_settings, PACK, *assets).success
     return module_settings, processed(module_settings)
 
 
@@ -100,21 +101,15 @@ def run(
         )
 
 
-STOCKS = ("processed/stocks", "quarantine/stocks", "processed/corporate_actions")
-CLEANED = (*STOCKS, "processed/crypto", "quarantine/crypto")
-
-
 def test_the_whole_recording_reprocessed_on_two_workers_equals_what_a_process_makes(
     made: tuple[Settings, Etags], cluster: Cluster
 ) -> None:
     settings, before = made
     wipe(settings)
     settings = on_spark(settings, cluster.url)
-    done = run(settings, PACK, *CLEANED)
-    assert done.success
-    done = run(settings, PACK, "technical_analysis/stocks", "technical_analysis/crypto")
-    assert done.success
+    assert run(settings, PACK, *CLEANED).success
     assert processed(settings) == before
+    assert len(before) > 7 * len(PACK)
 
 
 def test_books_and_checks_come_back_to_the_hours(made: tuple[Settings, Etags], cluster: Cluster) -> None:
@@ -142,6 +137,16 @@ def test_books_and_checks_come_back_to_the_hours(made: tuple[Settings, Etags], c
     assert numbers_there == numbers
     assert checks_there == checks
     assert len(checks) == 10
+
+
+def test_indicators_of_hours_come_from_the_lake_where_spark_computes(
+    made: tuple[Settings, Etags], cluster: Cluster
+) -> None:
+    settings = on_spark(made[0], cluster.url)
+    assert run(settings, DAY, "technical_analysis/stocks").success
+    rows = read_hours(Lake(settings), TECHNICAL_ANALYSIS["stocks"], DAY)
+    bars = read_hours(Lake(settings), PROCESSED["stocks"], DAY)
+    assert rows["close_price"].equals(hourly_bars(bars).sort("symbol", "timestamp")["close_price"])
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(made: tuple[Settings, Etags], cluster: Cluster) -> None:
@@ -276,9 +281,8 @@ def test_the_same_job_runs_where_aws_runs_it(
     assert f'"{secret}"' not in (tmp_path / "log").read_text()
 
 
-def test_a_master_that_does_not_answer_is_named(made: tuple[Settings, Etags]) -> None:
-    """Spark itself asks for a minute before it gives up; that is not waited for here."""
-    settings = on_spark(made[0], "local[2]", **{"spark.driver.extraJavaOptions": "-XX:NoSuchOption"})
+def test_a_job_that_cannot_start_is_named_with_its_master(made: tuple[Settings, Etags]) -> None:
+    settings = on_spark(made[0], "local[2]", **{"spark.driver.memory": "plenty"})
     done = run(settings, hours("2023-01-03T15", 2), *STOCKS)
     assert not done.success
     (failure,) = [e for e in done.all_events if e.is_step_failure]

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from dagster_aws.pipes import PipesS3MessageReader
 
 JOB: Final = Path(__file__).with_name("job.py")
-JOB_KEY: Final = "analytics/spark/job.py"
-MESSAGES_PREFIX: Final = "athena-results/pipes/"
-RESULTS_PREFIX: Final = "athena-results/spark/"
-"""Where jobs tell what they made, and messages lie that come by S3: with what expires after some days."""
+JOB_KEY: Final = "jobs/spark/job.py"
+MESSAGES_PREFIX: Final = "jobs/told/messages/"
+RESULTS_PREFIX: Final = "jobs/told/results/"
+"""Where jobs tell what they made, and messages lie that come by S3: what expires after some days."""
 _TOLD: Final = (
     "profile",
     "start",

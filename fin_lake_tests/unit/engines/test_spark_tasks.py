@@ -8,17 +8,21 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from fin_lake.checks import processing
 from fin_lake.checks.processing import process
 from fin_lake.engines.spark.errors import SparkError
 from fin_lake.engines.spark.tasks import Task, carry_out, from_plain, plain, reprocessed, tasks_of
 from fin_lake.lake.layout import hour_object
+from fin_lake.lake.processed import read_hours
 from fin_lake.lake.raw import RawAttempt, read_attempts, write_attempt
 from fin_lake.lake.store import Lake, LakeUnavailableError
 from fin_lake.partitions import HOUR, HourRange, parse_hour
 from fin_lake.settings import Settings, SettingsError, load_settings
-from fin_lake.tables import PROCESSED, RAW
+from fin_lake.tables import PROCESSED, RAW, TECHNICAL_ANALYSIS
+from fin_lake.transforms.bars import hourly_bars
+from fin_lake.transforms.indicators import indicators
 from fin_lake_tests.conftest import hours
 from fin_lake_tests.synthetic import synthetic_records
 
@@ -69,6 +73,19 @@ def test_tasks_together_find_and_store_what_one_process_does(settings: Settings)
     for name, frame in whole.frames.items():
         assert set(made.stored[name].written) == set(WEEK)
         assert sum(one.rows for one in made.stored[name].written.values()) == frame.height
+
+
+def test_indicators_are_those_of_the_bars_that_lie_in_the_lake(settings: Settings) -> None:
+    for task in tasks_of("reprocess", "stocks", WEEK, 1):
+        carry_out(task, settings)
+    lake = Lake(settings)
+    for task in tasks_of("indicators", "stocks", WEEK, 1):
+        carry_out(task, settings)
+    bars = read_hours(lake, STOCKS, WEEK)
+    expected = indicators(hourly_bars(bars), "stocks")
+    found = read_hours(lake, TECHNICAL_ANALYSIS["stocks"], WEEK)
+    assert found.height > 0
+    assert_frame_equal(found, expected.select(found.columns), check_row_order=False)
 
 
 def test_hours_that_break_a_law_are_not_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
