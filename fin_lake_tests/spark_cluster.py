@@ -44,7 +44,7 @@ class Cluster:
 
 
 @contextmanager
-def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+def spark_cluster(folder: Path, workers: int = 2, memory: str = "1g") -> Iterator[Cluster]:
     """Run a cluster of workers with a core each."""
     port, page = _free_port(), _free_port()
     env = {
@@ -72,7 +72,7 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         cluster = Cluster(f"spark://127.0.0.1:{port}", f"http://127.0.0.1:{page}")
         _wait(cluster, 0, folder)
         for number in range(workers):
-            limits = ("--cores", "1", "--memory", "1g", "--webui-port", "0")
+            limits = ("--cores", "1", "--memory", memory, "--webui-port", "0")
             place = ("--work-dir", str(folder / f"work{number}"))
             cluster.workers.append(
                 start(f"worker{number}", f"{deploy}.worker.Worker", *at, *limits, *place, cluster.url)

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -92,9 +92,7 @@ class Spark:
         settings, lake = self.settings, Lake(self.settings)
         results = f"{RESULTS_PREFIX}{context.run_id}/{work}-{_unique()}.json"
         master, _, name = settings.spark_master.partition(":")
-        told = settings.model_dump(mode="json", include=set(_TOLD), exclude_none=True)
-        asked = json.dumps({**request, "results": results})
-        arguments = ["--work", work, "--settings", json.dumps(told), "--request", asked]
+        arguments = arguments_of(settings, work, {**request, "results": results})
         try:
             if master == "emr-serverless":
                 done = self._on_emr_serverless(context, name, arguments)
@@ -106,7 +104,7 @@ class Spark:
                 done = self._here(context, arguments)
         except ImportError as error:
             raise SparkError(f"Spark is not installed: {error}", "pip install 'fin_lake[spark]'") from None
-        except (dg.DagsterPipesExecutionError, RuntimeError) as error:
+        except (dg.DagsterError, RuntimeError) as error:
             raise SparkError(
                 f"the Spark job {work} on {settings.spark_master or 'no master'} failed: {error}",
                 "its own log is in the run's stdout and stderr; what it had not written is as it was before",
@@ -117,18 +115,29 @@ class Spark:
         context.log.info("Spark %(spark)s on %(master)s did it", answer["spark"])
         return answer
 
-    def _here(
-        self, context: dg.AssetExecutionContext, arguments: list[str]
-    ) -> dg._core.pipes.client.PipesClientCompletedInvocation:
+    def _here(self, context: dg.AssetExecutionContext, arguments: list[str]) -> Any:
+        command, env = self.submission(arguments)
+        return dg.PipesSubprocessClient(env=env).run(context=context, command=command)
+
+    def submission(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """Return the command that submits a job from this machine, and its environment.
+
+        Raises
+        ------
+        ImportError
+            Spark is not installed.
+        SparkError
+            There is no Java.
+        """
         import pyspark  # noqa: PLC0415 - not everybody has the extra
 
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
             raise SparkError("Spark needs Java, and there is none", "apt-get install openjdk-17-jre-headless")
-        master = self.settings.spark_master or "local[*]"
+        home, master = Path(pyspark.__file__).parent, self.settings.spark_master or "local[*]"
         is_here = master.startswith("local") or urlsplit(master).hostname in ("127.0.0.1", "localhost")
         conf = {**(_HERE if is_here else {}), **_s3a_jars(), **self._configuration()}
         command = [
-            str(Path(pyspark.__file__).parent / "bin" / "spark-submit"),
+            str(home / "bin" / "spark-submit"),
             "--master",
             master,
             *(text for name, value in conf.items() for text in ("--conf", f"{name}={value}")),
@@ -138,15 +147,14 @@ class Spark:
         env = {
             **os.environ,
             **environment(self.settings),
-            "SPARK_HOME": str(Path(pyspark.__file__).parent),
+            "SPARK_HOME": str(home),
             "PYSPARK_PYTHON": sys.executable,
-            "AWS_EC2_METADATA_DISABLED": "true",  # where keys are given, nobody need wait for an instance's
         }
-        if not self.settings.aws_access_key_id:
-            env.pop("AWS_EC2_METADATA_DISABLED")
+        if self.settings.aws_access_key_id:  # who has a key need not wait for an instance's role
+            env["AWS_EC2_METADATA_DISABLED"] = "true"
         if is_here:
             env["SPARK_LOCAL_IP"] = "127.0.0.1"
-        return dg.PipesSubprocessClient(env=env).run(context=context, command=command)
+        return command, env
 
     def _on_emr_serverless(
         self, context: dg.AssetExecutionContext, application: str, arguments: list[str]
@@ -258,6 +266,12 @@ class Spark:
         if service in self._clients:
             return self._clients[service]
         return aws_client(self.settings, service, None)
+
+
+def arguments_of(settings: Settings, work: str, request: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of the job: what to do, and the settings that are no secrets."""
+    told = settings.model_dump(mode="json", include=set(_TOLD), exclude_none=True)
+    return ["--work", work, "--settings", json.dumps(told), "--request", json.dumps(dict(request))]
 
 
 def _unique() -> str:
