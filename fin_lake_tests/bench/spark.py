@@ -127,7 +127,7 @@ def _show(console: Console, taken: dict[str, dict[str, list[float]]], rows: dict
     table = Table(title="raw to processed: median seconds, and × one process")
     for head in ("stock bars", "rows", ALONE, "1 worker", "2 workers"):
         table.add_column(head, justify="left" if head == "stock bars" else "right")
-    won: list[str] = []
+    points: list[tuple[float, float, float]] = []
     for size, ways in taken.items():
         alone, one, two = (statistics.median(ways[way]) for way in (ALONE, "1 workers", "2 workers"))
         table.add_row(
@@ -136,14 +136,20 @@ def _show(console: Console, taken: dict[str, dict[str, list[float]]], rows: dict
             f"{alone:.1f}",
             *(f"{spark:.1f}  {spark / alone:.2f} ×" for spark in (one, two)),
         )
-        if two < alone:
-            won.append(size)
+        points.append((rows[size], alone, min(one, two)))
     console.print(table)
-    console.print(
-        f"Spark on two workers wins from {won[0]} on ({rows[won[0]]:,} rows)"
-        if won
-        else "Spark wins at none of these sizes: on this machine its workers, driver and S3 share the cores"
-    )
+    console.print(_crossover(points))
+
+
+def _crossover(points: list[tuple[float, float, float]]) -> str:
+    """Say from how many rows on Spark is quicker, by the line through the two largest sizes."""
+    (less, alone_before, spark_before), (more, alone, spark) = points[-2:]
+    gained = ((alone - alone_before) - (spark - spark_before)) / (more - less)  # seconds a row
+    if gained <= 0:
+        return "Spark is quicker at no size: on this machine its workers, driver and S3 share the cores"
+    at = more + (spark - alone) / gained
+    measured = "measured" if at <= more else "by the line through the two largest sizes"
+    return f"Spark is quicker from about {at:,.0f} rows a run on ({measured})"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import dagster as dg
 
 from fin_lake.clients import aws_client
 from fin_lake.engines.spark.errors import SparkError
+from fin_lake.errors import FinLakeError
 from fin_lake.lake.store import Lake
 from fin_lake.settings import Settings, SettingsError, environment
 
@@ -104,7 +105,9 @@ class Spark:
                 done = self._here(context, arguments)
         except ImportError as error:
             raise SparkError(f"Spark is not installed: {error}", "pip install 'fin_lake[spark]'") from None
-        except (dg.DagsterError, RuntimeError) as error:
+        except FinLakeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Pipes has no base of what its clients raise
             raise SparkError(
                 f"the Spark job {work} on {settings.spark_master or 'no master'} failed: {error}",
                 "its own log is in the run's stdout and stderr; what it had not written is as it was before",
