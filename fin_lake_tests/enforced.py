@@ -27,9 +27,10 @@ class EnforcedAws:
         Those of the account's owner; Glue and Athena are ministack's own here.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, home: Path) -> None:
         self.endpoint = endpoint
         self.root = load_settings(
+            home=home,  # not the one of the checkout, whose stack may be running
             aws_endpoint_url=endpoint,
             sqs_endpoint_url=endpoint,
             cloudwatch_endpoint_url=endpoint,
@@ -81,7 +82,7 @@ def enforced_aws(home: Path) -> Iterator[EnforcedAws]:
         )
         try:
             wait_for("the AWS that enforces", lambda: service.answers(port), seconds=60)
-            yield EnforcedAws(f"http://{LOOPBACK}:{port}")
+            yield EnforcedAws(f"http://{LOOPBACK}:{port}", home)
         finally:
             process.terminate()
             process.wait(30)
