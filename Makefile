@@ -10,7 +10,7 @@ UV     := uv==0.13.9
 CHECKOV := checkov==3.3.30
 # Hadoop's S3A file system, which only a laptop's Spark lacks; its other dependencies are an older Spark's
 S3A    := sagemaker-pyspark==1.4.5
-LIGHT  := dbt reports datadog tableau snowflake local test lint
+LIGHT  := dbt reports datadog ml tableau snowflake local test lint
 
 .DEFAULT_GOAL := help
 .PHONY: help extract dev up down models test test-s3 browser java spark bench lint format pins

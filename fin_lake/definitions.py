@@ -21,6 +21,9 @@ from fin_lake.assets.deliveries import build_deliveries, build_delivery_schedule
 from fin_lake.assets.hours import HOURS, build_hours_asset
 from fin_lake.assets.market import build_market_asset
 from fin_lake.assets.market_report import MARKET_REPORT, build_market_report
+from fin_lake.assets.ml import GROUP as ML
+from fin_lake.assets.ml import PREDICTIONS, build_ml_assets
+from fin_lake.assets.ml import RESOURCE as SAGEMAKER_RESOURCE
 from fin_lake.assets.portfolios import build_portfolio_assets
 from fin_lake.assets.processed import build_processed_assets
 from fin_lake.assets.raw import build_raw_asset
@@ -40,6 +43,7 @@ from fin_lake.automation.schedules import (
     build_snowflake_schedule,
 )
 from fin_lake.automation.sensors import build_sensors
+from fin_lake.engines.sagemaker.runner import SageMaker
 from fin_lake.engines.snowflake.connection import Snowflake
 from fin_lake.engines.snowflake.sql import LAYER as SNOWFLAKE
 from fin_lake.engines.spark.submit import Spark
@@ -63,6 +67,8 @@ STORAGE_JOB: Final = "storage"
 DELIVERIES_JOB: Final = "deliveries"
 SNOWFLAKE_JOB: Final = "load_snowflake"
 SPARK_JOB: Final = "average_close"
+TRAINING_JOB: Final = "train_model"
+SCORING_JOB: Final = "score"
 JOBS: Final = (
     EXTRACT_JOB,
     MAINTENANCE_JOB,
@@ -73,6 +79,8 @@ JOBS: Final = (
     DELIVERIES_JOB,
     SNOWFLAKE_JOB,
     SPARK_JOB,
+    TRAINING_JOB,
+    SCORING_JOB,
 )
 
 
@@ -118,6 +126,8 @@ def build_definitions(
         DELIVERIES_JOB: (dg.AssetSelection.groups(DELIVERIES), "Make the reports' extracts for BI tools"),
         SNOWFLAKE_JOB: (dg.AssetSelection.groups(SNOWFLAKE), "Load hours of the lake into Snowflake"),
         SPARK_JOB: (dg.AssetSelection.groups(SPARK), "Average the closes of all raw bars, by Spark"),
+        TRAINING_JOB: (dg.AssetSelection.groups(ML), "Train a model of returns, register it, and forecast"),
+        SCORING_JOB: (assets_of(PREDICTIONS), "Forecast the latest hours by the latest model"),
         FRESHNESS_JOB: (
             dg.AssetSelection.checks(*freshness),
             "Look whether the latest hours of trading are stored",
@@ -133,6 +143,7 @@ def build_definitions(
             *build_deliveries(settings),
             *build_snowflake_assets(settings, tuple(portfolios)),
             *build_spark_assets(settings),
+            *build_ml_assets(settings),
         ],
         asset_checks=[*checks, *build_snowflake_checks(settings, tuple(portfolios))],
         jobs=[
@@ -151,6 +162,8 @@ def build_definitions(
             build_freshness_schedule(settings, FRESHNESS_JOB),
             build_after_the_hour(HOURS_JOB, 20, "Shows which hours are done, missing or failed"),
             build_after_the_hour(REPORT_JOB, 25, "Writes the page that shows the last weeks of the market"),
+            build_daily(TRAINING_JOB, "03:10", "Trains a model on all that is known, and registers it"),
+            build_after_the_hour(SCORING_JOB, 40, "Forecasts the latest hours by the latest model"),
             build_daily(STORAGE_JOB, "02:40", "Counts what lies in the lake, and what it costs"),
             build_delivery_schedule(settings, DELIVERIES_JOB),
             build_snowflake_schedule(settings, SNOWFLAKE_JOB),
@@ -162,6 +175,7 @@ def build_definitions(
             "postgres": PostgresIOManager(settings, retries=again),
             RESOURCE: Snowflake(settings),
             SPARK_RESOURCE: Spark(settings),
+            SAGEMAKER_RESOURCE: SageMaker(settings),
             **(resources or {}),
         },
         # an hour's steps are short: a process for each would cost five seconds a step

@@ -175,6 +175,19 @@ class Settings(BaseSettings):
         validation_alias="FIN_LAKE_SPARK_ROLE",
     )
 
+    sagemaker_role: str = Field(
+        "",
+        pattern=r"^(|arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+)$",
+        validation_alias="FIN_LAKE_SAGEMAKER_ROLE",
+    )
+    sagemaker_image: str = Field("", validation_alias="FIN_LAKE_SAGEMAKER_IMAGE")
+    sagemaker_instance: str = Field(
+        "ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", validation_alias="FIN_LAKE_SAGEMAKER_INSTANCE"
+    )
+    sagemaker_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL")
+    )
+
     database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, validation_alias="FIN_LAKE_DAGSTER_DATABASE_URL")
 
