@@ -48,6 +48,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "backfill": "fin_lake.operations.backfill_command:backfill",
     "deploy": "fin_lake.operations.deploy_command:deploy",
     "connect": "fin_lake.operations.connect_command:connect",
+    "sagemaker": "fin_lake.operations.sagemaker_command:sagemaker",
     "snowflake": "fin_lake.operations.snowflake_command:snowflake",
 }
 

@@ -66,11 +66,7 @@ class ModelConfig(dg.Config):
 def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return the assets from training set to forecasts."""
     lake = Lake(settings)
-    common: dict[str, Any] = {
-        "group_name": GROUP,
-        "owners": list(settings.owners),
-        "tags": {"layer": GROUP},
-    }
+    owners, tags = list(settings.owners), {"layer": GROUP}
 
     @dg.asset(
         key=TRAINING_SET,
@@ -85,9 +81,11 @@ def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 description=f"At least {LEAST_ROWS} labelled rows, of {LEAST_MOMENTS} hours",
             )
         ],
-        **common,
+        group_name=GROUP,
+        owners=owners,
+        tags=tags,
     )
-    def training_set(config: TrainingSetConfig) -> dg.MaterializeResult[None]:
+    def training_set(config: TrainingSetConfig) -> dg.MaterializeResult:  # type: ignore[type-arg] # with checks, Dagster knows the bare class alone
         from fin_lake.engines.sagemaker.data import HORIZONS, make_training_set  # noqa: PLC0415 - the extra
         from fin_lake.operations.athena import Athena  # noqa: PLC0415 - imports boto3
 
@@ -142,11 +140,13 @@ def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 _BEATS, asset=MODEL, description="The model's error is smaller than the best naive forecast's"
             ),
         ],
-        **common,
+        group_name=GROUP,
+        owners=owners,
+        tags=tags,
     )
     def model(
         context: dg.AssetExecutionContext, config: ModelConfig, sagemaker: dg.ResourceParam[SageMaker]
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg] # with checks, Dagster knows the bare class alone
         data = latest_training_set(lake)
         name = new_name(settings.stack_name, dt.datetime.now(UTC))
         sagemaker.train(name, data.prefix, config.hyperparameters(data.horizon_bars), context.log.info)
@@ -195,7 +195,9 @@ def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=[MODEL],
         description="The model in SageMaker's registry, for a person to approve",
         kinds={"sagemaker"},
-        **common,
+        group_name=GROUP,
+        owners=owners,
+        tags=tags,
     )
     def model_package(sagemaker: dg.ResourceParam[SageMaker]) -> dg.MaterializeResult[None]:
         found = latest_model(lake)
@@ -223,7 +225,9 @@ def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=[MODEL, _FEATURES],
         description=f"What the latest model forecasts of the bars it has not learned from; {TABLE} on Athena",
         kinds={"sagemaker", "s3", "parquet"},
-        **common,
+        group_name=GROUP,
+        owners=owners,
+        tags=tags,
     )
     def predictions(
         context: dg.AssetExecutionContext, sagemaker: dg.ResourceParam[SageMaker]

@@ -104,7 +104,7 @@ def test_who_changes_a_setting_by_hand_has_it_put_right(settings: Settings):
     put_right = {f"{bucket}: lifecycle", f"{bucket}: tags", f"Athena: workgroup {bucket}"}
     assert set(deploy(settings).put_right) == put_right
     assert deploy(settings).put_right == []
-    assert len(s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]) == 7
+    assert len(s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]) == 8
     tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
     assert {tag["Key"] for tag in tags} == {"of", "project", "cost-center"}
 

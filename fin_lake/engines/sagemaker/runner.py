@@ -6,11 +6,13 @@ Both leave the same objects at the same places: SageMaker's own layout.
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,6 +123,29 @@ class SageMaker:
                 if found["InferenceSpecification"]["Containers"][0].get("ModelDataUrl") == wanted:
                     return arn
         return str(self._asked(self.client.create_model_package, **request)["ModelPackageArn"])
+
+    def apply_pipeline(self, definition: Mapping[str, Any]) -> str:
+        """Make the Pipeline as it is defined, or change it so; return its ARN.
+
+        Raises
+        ------
+        ModelError
+            SageMaker refuses.
+        """
+        self.upload_source()
+        wanted = {
+            "PipelineName": requests.group(self.settings),
+            "PipelineDefinition": json.dumps(definition),
+            "RoleArn": self.settings.sagemaker_role,
+        }
+        listed = self._asked(self.client.list_pipelines, PipelineNamePrefix=wanted["PipelineName"])
+        known = [one["PipelineName"] for one in listed["PipelineSummaries"]]
+        if wanted["PipelineName"] in known:
+            return str(self._asked(self.client.update_pipeline, **wanted)["PipelineArn"])
+        token = uuid.uuid4().hex
+        return str(
+            self._asked(self.client.create_pipeline, ClientRequestToken=token, **wanted)["PipelineArn"]
+        )
 
     def upload_source(self) -> None:
         """Put the script where SageMaker's container finds it."""

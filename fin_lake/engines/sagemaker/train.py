@@ -192,7 +192,7 @@ def _microseconds(column: pa.ChunkedArray) -> Integers:
 
 
 def walk_forward(rows: Rows, folds: int) -> list[Fold]:
-    """Cut the later part of the time into stretches, each forecast by what was known before it.
+    """Cut the later half of the time into stretches, each forecast by what was known before it.
 
     A row is trained on only if its embargo is over when the stretch begins: its labels (of any horizon,
     which is the purge) were known, and the embargo's hours have passed since. Rows of one moment are
@@ -201,10 +201,11 @@ def walk_forward(rows: Rows, folds: int) -> list[Fold]:
     Source: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
     """
     moments = np.unique(rows.decided)
-    if len(moments) <= folds:
+    length = len(moments) // (2 * folds)
+    if not length:
         raise TrainingError(f"{len(moments)} moments of decision do not make {folds} folds")
     made = []
-    for _, later in TimeSeriesSplit(n_splits=folds).split(moments):
+    for _, later in TimeSeriesSplit(n_splits=folds, test_size=length).split(moments):
         begins, ends = int(moments[later[0]]), int(moments[later[-1]])
         test = (rows.decided >= begins) & (rows.decided <= ends)
         made.append(Fold(rows.embargo_until <= begins, test, begins, ends))

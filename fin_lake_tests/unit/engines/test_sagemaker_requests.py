@@ -1,0 +1,121 @@
+"""What SageMaker is asked, as boto3 itself reads it, and kept by moto."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from click.testing import CliRunner
+
+from fin_lake.cli import main
+from fin_lake.clients import aws_client
+from fin_lake.engines.sagemaker import requests
+from fin_lake.engines.sagemaker.errors import ModelError
+from fin_lake.engines.sagemaker.runner import SageMaker, unpacked
+from fin_lake.lake.store import Lake
+from fin_lake.settings import Settings, SettingsError, load_settings
+
+ROLE = "arn:aws:iam::123456789012:role/fin-lake-sagemaker"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0123"
+TRAINED = "Steps.Train.ModelArtifacts.S3ModelArtifacts"
+
+
+@pytest.fixture
+def settings(bucket_settings: Settings, s3_endpoint: str) -> Settings:
+    return bucket_settings.model_copy(
+        update={"sagemaker_role": ROLE, "sagemaker_endpoint_url": s3_endpoint, "kms_key": KEY}
+    )
+
+
+def resolved(part: Any) -> Any:
+    """The arguments with what the references stand for: texts."""
+    if isinstance(part, dict):
+        return part["Get"] if set(part) == {"Get"} else {name: resolved(one) for name, one in part.items()}
+    return [resolved(one) for one in part] if isinstance(part, list) else part
+
+
+@pytest.mark.parametrize(
+    ("step", "operation", "named"),
+    [
+        ("Train", "CreateTrainingJob", {"TrainingJobName": "one"}),
+        ("Register", "CreateModelPackage", {}),
+        ("Model", "CreateModel", {"ModelName": "one"}),
+        ("Score", "CreateTransformJob", {"TransformJobName": "one"}),
+    ],
+)
+def test_each_step_of_the_pipeline_is_a_request_that_sagemaker_knows(step, operation, named, settings):
+    (found,) = [one for one in requests.pipeline(settings, {"folds": "5"})["Steps"] if one["Name"] == step]
+    model = botocore.session.get_session().get_service_model("sagemaker").operation_model(operation)
+    report = ParamValidator().validate({**resolved(found["Arguments"]), **named}, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_volumes_and_outputs_are_encrypted_with_the_key(settings):
+    asked = requests.training(settings, "s3://b/data/", {})
+    assert asked["OutputDataConfig"]["KmsKeyId"] == KEY
+    assert asked["ResourceConfig"]["VolumeKmsKeyId"] == KEY
+    scoring = requests.transform(settings, "m", "s3://b/rows/", "s3://b/out/")
+    assert scoring["TransformOutput"]["KmsKeyId"] == KEY
+    assert scoring["TransformResources"]["VolumeKmsKeyId"] == KEY
+
+
+def test_the_script_is_packed_the_same_each_time_and_uploaded_where_jobs_look(settings):
+    settings = settings.model_copy(update={"kms_key": ""})
+    SageMaker(settings).upload_source()
+    assert requests.source() == requests.source()
+    packed = Lake(settings).get(requests.source_object())
+    assert unpacked(packed) == {"train.py": requests.SCRIPT.read_bytes()}
+
+
+def test_a_version_is_registered_once_and_waits_for_approval(settings):
+    sagemaker = SageMaker(settings)
+    asked = requests.package(settings, "s3://b/one/model.tar.gz", {"name": "one"}, "s3://b/metrics.json")
+    arn = sagemaker.register(asked)
+    assert sagemaker.register(asked) == arn
+    other = requests.package(settings, "s3://b/two/model.tar.gz", {"name": "two"}, "s3://b/metrics.json")
+    assert sagemaker.register(other) != arn
+    told = aws_client(settings, "sagemaker", settings.sagemaker_endpoint_url).describe_model_package(
+        ModelPackageName=arn
+    )
+    assert told["ModelApprovalStatus"] == "PendingManualApproval"
+    assert told["CustomerMetadataProperties"] == {"name": "one"}
+
+
+def test_a_pipeline_is_made_and_then_changed(settings):
+    settings = settings.model_copy(update={"kms_key": "", "stack_name": "changed"})
+    sagemaker = SageMaker(settings)
+    arn = sagemaker.apply_pipeline(requests.pipeline(settings, {"folds": "5"}))
+    assert sagemaker.apply_pipeline(requests.pipeline(settings, {"folds": "6"})) == arn
+    client = aws_client(settings, "sagemaker", settings.sagemaker_endpoint_url)
+    told = client.describe_pipeline(PipelineName="changed-hourly-returns")
+    kept = json.loads(told["PipelineDefinition"])
+    assert kept == requests.pipeline(settings, {"folds": "6"})
+
+
+def test_a_job_that_sagemaker_does_not_take_is_told_with_what_it_said(settings):
+    settings = settings.model_copy(update={"kms_key": ""})
+    sagemaker = SageMaker(settings, poll_seconds=0)
+    sagemaker.train("twice", "analytics/ml/datasets/none/", {}, lambda _: None)
+    with pytest.raises(ModelError, match="SageMaker refuses: ") as raised:
+        sagemaker.train("twice", "analytics/ml/datasets/none/", {}, lambda _: None)
+    assert "docs/sagemaker.md" in str(raised.value)
+
+
+def test_another_region_needs_its_own_image(settings):
+    elsewhere = settings.model_copy(update={"aws_region": "eu-central-1"})
+    with pytest.raises(SettingsError, match="FIN_LAKE_SAGEMAKER_IMAGE"):
+        requests.training(elsewhere, "s3://b/data/", {})
+    named = elsewhere.model_copy(update={"sagemaker_image": "registry/image:1"})
+    assert requests.image(named) == "registry/image:1"
+
+
+def test_the_command_prints_the_pipeline_or_says_what_is_missing(monkeypatch):
+    refused = CliRunner().invoke(main, ["sagemaker", "pipeline"])
+    assert refused.exit_code != 0
+    monkeypatch.setenv("FIN_LAKE_SAGEMAKER_ROLE", ROLE)
+    printed = CliRunner().invoke(main, ["sagemaker", "pipeline", "--horizon-bars", "4"])
+    expected = requests.pipeline(load_settings(), {"horizon-bars": "4", "model": "ridge"})
+    assert json.loads(printed.output) == expected
