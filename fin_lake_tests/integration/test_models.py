@@ -166,9 +166,8 @@ def test_under_the_toolkit_the_same_model_is_trained_registered_and_asked(
     assert forecast.num_rows
     assert forecast.equals(same)
     arn = metadata(result, MODEL_PACKAGE)["arn"]
-    assert (
-        client.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "PendingManualApproval"
-    )
+    registered = client.describe_model_package(ModelPackageName=arn)
+    assert registered["ModelApprovalStatus"] == "PendingManualApproval"
     assert "delete_model" in container.asked
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _TOLD_LINES: Final = 15
 _POLL_SECONDS: Final = 15
+_UNKNOWN: Final = ("ResourceNotFound", "ValidationException", "ValidationError")
+"""How SageMaker says that there is nothing of a name, each of its parts in its own way."""
 
 
 class SageMaker:
@@ -112,8 +114,7 @@ class SageMaker:
             SageMaker refuses.
         """
         name = request["ModelPackageGroupName"]
-        known = self._asked(self.client.list_model_package_groups, NameContains=name)
-        if name not in [one["ModelPackageGroupName"] for one in known["ModelPackageGroupSummaryList"]]:
+        if self._found(self.client.describe_model_package_group, ModelPackageGroupName=name) is None:
             self._asked(self.client.create_model_package_group, ModelPackageGroupName=name)
         wanted = request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
         for page in self.client.get_paginator("list_model_packages").paginate(ModelPackageGroupName=name):
@@ -138,14 +139,10 @@ class SageMaker:
             "PipelineDefinition": json.dumps(definition),
             "RoleArn": self.settings.sagemaker_role,
         }
-        listed = self._asked(self.client.list_pipelines, PipelineNamePrefix=wanted["PipelineName"])
-        known = [one["PipelineName"] for one in listed["PipelineSummaries"]]
-        if wanted["PipelineName"] in known:
+        if self._found(self.client.describe_pipeline, PipelineName=wanted["PipelineName"]) is not None:
             return str(self._asked(self.client.update_pipeline, **wanted)["PipelineArn"])
-        token = uuid.uuid4().hex
-        return str(
-            self._asked(self.client.create_pipeline, ClientRequestToken=token, **wanted)["PipelineArn"]
-        )
+        wanted["ClientRequestToken"] = uuid.uuid4().hex
+        return str(self._asked(self.client.create_pipeline, **wanted)["PipelineArn"])
 
     def upload_source(self) -> None:
         """Put the script where SageMaker's container finds it."""
@@ -193,9 +190,9 @@ class SageMaker:
         call = {f"{title}Name": name}
         self._asked(getattr(self.client, f"create_{kind}_job"), **request)
         log(f"SageMaker runs the {kind} job {name}; its log is in CloudWatch, /aws/sagemaker/{title}s")
-        waiter = self.client.get_waiter(f"{kind}_job_completed_or_stopped")
         delays = {"Delay": self._poll_seconds, "MaxAttempts": 100_000}  # the job has its own limit of time
         try:
+            waiter = self.client.get_waiter(f"{kind}_job_completed_or_stopped")
             waiter.wait(**call, WaiterConfig=delays)
         except BaseException as error:
             from botocore.exceptions import WaiterError  # noqa: PLC0415 - definitions load without it
@@ -216,6 +213,20 @@ class SageMaker:
             self._asked(getattr(self.client, f"stop_{kind}_job"), **call)
         except FinLakeError as error:
             log(f"could not be stopped: {error}")
+
+    def _found(self, call: Callable[..., Any], **parameters: Any) -> Any | None:
+        """Return what describes a thing, or None if there is none; lists of all would need a right to all."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        def asked(**parameters: Any) -> Any:
+            try:
+                return call(**parameters)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _UNKNOWN:
+                    return None
+                raise
+
+        return self._asked(asked, **parameters)
 
     def _asked(self, call: Callable[..., Any], **parameters: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415

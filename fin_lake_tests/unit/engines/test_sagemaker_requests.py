@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 from click.testing import CliRunner
 
-from fin_lake.cli import main
+from fin_lake.cli import cli
 from fin_lake.clients import aws_client
 from fin_lake.engines.sagemaker import requests
 from fin_lake.engines.sagemaker.errors import ModelError
@@ -95,13 +98,60 @@ def test_a_pipeline_is_made_and_then_changed(settings):
     assert kept == requests.pipeline(settings, {"folds": "6"})
 
 
-def test_a_job_that_sagemaker_does_not_take_is_told_with_what_it_said(settings):
+@pytest.fixture
+def stubbed(settings: Settings) -> Iterator[tuple[SageMaker, Stubber]]:
+    """SageMaker that answers what it is told to."""
     settings = settings.model_copy(update={"kms_key": ""})
-    sagemaker = SageMaker(settings, poll_seconds=0)
-    sagemaker.train("twice", "analytics/ml/datasets/none/", {}, lambda _: None)
-    with pytest.raises(ModelError, match="SageMaker refuses: ") as raised:
-        sagemaker.train("twice", "analytics/ml/datasets/none/", {}, lambda _: None)
-    assert "docs/sagemaker.md" in str(raised.value)
+    client = aws_client(settings, "sagemaker", settings.sagemaker_endpoint_url)
+    with Stubber(client) as stubber:
+        yield SageMaker(settings, client, poll_seconds=0), stubber
+
+
+def test_a_job_that_sagemaker_does_not_take_is_told_with_what_it_said(stubbed):
+    sagemaker, stubber = stubbed
+    stubber.add_client_error("create_training_job", "ResourceLimitExceeded", "no ml.m5.large is left")
+    with pytest.raises(ModelError, match=r"ResourceLimitExceeded: no ml\.m5\.large is left"):
+        sagemaker.train("one", "analytics/ml/datasets/none/", {}, lambda _: None)
+
+
+def test_a_job_that_fails_tells_why_and_where_its_log_is(stubbed):
+    sagemaker, stubber = stubbed
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/one"
+    failed = {**_described("one", arn), "TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: 7"}
+    stubber.add_response("create_training_job", {"TrainingJobArn": arn})
+    stubber.add_response("describe_training_job", failed)
+    stubber.add_response("describe_training_job", failed)
+    with pytest.raises(ModelError, match="Failed: AlgorithmError: 7") as raised:
+        sagemaker.train("one", "analytics/ml/datasets/none/", {}, lambda _: None)
+    assert "/aws/sagemaker/TrainingJobs" in raised.value.remedy
+
+
+def test_a_run_that_is_cancelled_stops_its_job(stubbed, monkeypatch):
+    sagemaker, stubber = stubbed
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/one"
+    stubber.add_response("create_training_job", {"TrainingJobArn": arn})
+    stubber.add_response("stop_training_job", {}, {"TrainingJobName": "one"})
+
+    def cancelled(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sagemaker.client, "get_waiter", cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        sagemaker.train("one", "analytics/ml/datasets/none/", {}, lambda _: None)
+    stubber.assert_no_pending_responses()
+
+
+def _described(name: str, arn: str) -> dict[str, Any]:
+    return {
+        "TrainingJobName": name,
+        "TrainingJobArn": arn,
+        "SecondaryStatus": "Failed",
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://b/m"},
+        "AlgorithmSpecification": {"TrainingInputMode": "File"},
+        "ResourceConfig": {"VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 1},
+        "CreationTime": dt.datetime(2023, 1, 1, tzinfo=dt.UTC),
+    }
 
 
 def test_another_region_needs_its_own_image(settings):
@@ -113,9 +163,9 @@ def test_another_region_needs_its_own_image(settings):
 
 
 def test_the_command_prints_the_pipeline_or_says_what_is_missing(monkeypatch):
-    refused = CliRunner().invoke(main, ["sagemaker", "pipeline"])
-    assert refused.exit_code != 0
+    with pytest.raises(SettingsError, match="FIN_LAKE_SAGEMAKER_ROLE is not set"):
+        CliRunner().invoke(cli, ["sagemaker", "pipeline"], catch_exceptions=False)
     monkeypatch.setenv("FIN_LAKE_SAGEMAKER_ROLE", ROLE)
-    printed = CliRunner().invoke(main, ["sagemaker", "pipeline", "--horizon-bars", "4"])
+    printed = CliRunner().invoke(cli, ["sagemaker", "pipeline", "--horizon-bars", "4"])
     expected = requests.pipeline(load_settings(), {"horizon-bars": "4", "model": "ridge"})
     assert json.loads(printed.output) == expected
