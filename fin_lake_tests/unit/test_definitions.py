@@ -13,9 +13,18 @@ from fin_lake.assets.deliveries import extract_key, months_behind, months_of
 from fin_lake.assets.hourly import HourState, state_of
 from fin_lake.assets.hours import HOURS
 from fin_lake.assets.market_report import MARKET_REPORT
+from fin_lake.assets.ml import MODEL, MODEL_PACKAGE, PREDICTIONS, TRAINING_SET
 from fin_lake.assets.spark import AVERAGE_CLOSE
 from fin_lake.assets.storage import STORAGE
-from fin_lake.definitions import DELIVERIES_JOB, EXTRACT_JOB, REPORT_JOB, STORAGE_JOB, build_definitions
+from fin_lake.definitions import (
+    DELIVERIES_JOB,
+    EXTRACT_JOB,
+    REPORT_JOB,
+    SCORING_JOB,
+    STORAGE_JOB,
+    TRAINING_JOB,
+    build_definitions,
+)
 from fin_lake.engines.tableau import REPORTS
 from fin_lake.partitions import parse_hour
 from fin_lake.settings import load_settings
@@ -34,7 +43,8 @@ def test_definitions_load_without_a_stack_and_hold_every_table(definitions: dg.D
 
 
 def hourly(assets: AssetGraph) -> list[dg.AssetKey]:
-    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE, AVERAGE_CLOSE, *map(extract_key, REPORTS))
+    models = (TRAINING_SET, MODEL, MODEL_PACKAGE, PREDICTIONS)
+    without = (MAINTENANCE, HOURS, MARKET_REPORT, STORAGE, AVERAGE_CLOSE, *models, *map(extract_key, REPORTS))
     return [key for key in assets.get_all_asset_keys() if key not in without]
 
 
@@ -58,6 +68,9 @@ def test_what_looks_at_the_lake_has_jobs_of_its_own(definitions: dg.Definitions)
     assert made_by(REPORT_JOB) == {MARKET_REPORT}
     assert made_by(STORAGE_JOB) == {STORAGE}
     assert made_by(DELIVERIES_JOB) == set(map(extract_key, REPORTS))
+    assert made_by(TRAINING_JOB) == {TRAINING_SET, MODEL, MODEL_PACKAGE, PREDICTIONS}
+    assert made_by(SCORING_JOB) == {PREDICTIONS}
+    assert made_by(EXTRACT_JOB).isdisjoint(made_by(TRAINING_JOB))
     assert made_by(EXTRACT_JOB).isdisjoint({MARKET_REPORT, STORAGE, *map(extract_key, REPORTS)})
 
 
