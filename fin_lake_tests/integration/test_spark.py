@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -259,13 +260,47 @@ class Glue(StandIn):
         return {"JobRun": {"Id": RunId, "JobRunState": self.state(RunId, done="SUCCEEDED")}}
 
 
+class Emr(StandIn):
+    """A cluster that has one step, and is terminated when that has ended."""
+
+    def run_job_flow(self, *, Name, Steps, Configurations, **_):  # noqa: N803
+        assert Name == "of the file"
+        (step,) = Steps
+        program, *given = step["HadoopJarStep"]["Args"]
+        assert program == "spark-submit"
+        (entry,) = [place for place, text in enumerate(given) if text.startswith("s3://")][:1]
+        (of_spark,) = [one for one in Configurations if one["Classification"] == "spark-env"]
+        (exported,) = of_spark["Configurations"]
+        name = self.submit(given[entry], given[entry + 1 :], given[:entry], **exported["Properties"])
+        return {"JobFlowId": name}
+
+    def describe_cluster(self, *, ClusterId):  # noqa: N803
+        state = self.state(ClusterId, done="TERMINATING")
+        state = {"FAILED": "TERMINATED_WITH_ERRORS"}.get(state, state)
+        return {"Cluster": {"Id": ClusterId, "Status": {"State": state}}}
+
+    def get_waiter(self, name):
+        def wait(*, ClusterId):  # noqa: N803
+            if name == "cluster_terminated":
+                self._jobs[ClusterId].wait()
+
+        return SimpleNamespace(wait=wait)
+
+
 @pytest.mark.parametrize(
-    ("master", "client"), [("emr-serverless:00f1", EmrServerless), ("glue:fin-lake", Glue)]
+    ("master", "client"),
+    [("emr-serverless:00f1", EmrServerless), ("glue:fin-lake", Glue), ("emr:cluster.json", Emr)],
 )
 def test_the_same_job_runs_where_aws_runs_it(
-    made: tuple[Settings, Etags], tmp_path: Path, master: str, client: Callable[..., StandIn]
+    made: tuple[Settings, Etags],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    master: str,
+    client: Callable[..., StandIn],
 ) -> None:
     settings, before = made
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cluster.json").write_text('{"Name": "of the file"}')
     settings = on_spark(settings, master).model_copy(
         update={"spark_role": "arn:aws:iam::123456789012:role/spark"}
     )
