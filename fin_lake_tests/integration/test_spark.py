@@ -325,3 +325,18 @@ def test_a_job_that_cannot_start_is_named_with_its_master(made: tuple[Settings, 
     error = failure.step_failure_data.error
     assert error.cause.cls_name == SparkError.__name__
     assert "local[2]" in error.cause.message
+
+
+def test_a_cluster_that_ends_without_a_result_is_told(
+    made: tuple[Settings, Etags], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cluster.json").write_text('{"Name": "of the file"}')
+    settings = on_spark(made[0], "emr:cluster.json", **{"spark.driver.memory": "plenty"})
+    spark = Spark(settings, {"emr": Emr(settings, tmp_path)}, poll_seconds=0.5)
+    done = run(settings, hours("2023-01-03T15", 2), *STOCKS, spark=spark)
+    assert not done.success
+    (failure,) = [e for e in done.all_events if e.is_step_failure]
+    error = failure.step_failure_data.error
+    assert error.cause.cls_name == SparkError.__name__
+    assert "emr:cluster.json ended and told no result" in error.cause.message

@@ -18,7 +18,7 @@ import dagster as dg
 from fin_lake.clients import aws_client
 from fin_lake.engines.spark.errors import SparkError
 from fin_lake.errors import FinLakeError
-from fin_lake.lake.store import Lake
+from fin_lake.lake.store import Lake, MissingObjectError
 from fin_lake.settings import Settings, SettingsError, environment
 
 if TYPE_CHECKING:
@@ -114,7 +114,13 @@ class Spark:
             ) from None
         for message in done.get_custom_messages():
             raise SparkError(message["what"], message["remedy"])
-        answer: dict[str, Any] = json.loads(lake.get(results))
+        try:
+            answer: dict[str, Any] = json.loads(lake.get(results))
+        except MissingObjectError:  # EMR's client of Pipes takes a cluster that failed for one that is done
+            raise SparkError(
+                f"the Spark job {work} on {settings.spark_master or 'no master'} ended and told no result",
+                "look at the cluster's or job's own state and log; what was not written is as before",
+            ) from None
         context.log.info("Spark %(spark)s on %(master)s did it", answer["spark"])
         return answer
 
