@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from fin_lake.partitions import HOUR, HourRange, hour_key, hourly_partitions, stock_session_hours
+from fin_lake.partitions import HOUR, HourError, HourRange, hour_key, hourly_partitions, stock_session_hours
 from fin_lake.schema import AssetClass
 from fin_lake.settings import Settings
 
@@ -59,9 +59,18 @@ def tags_of_hours(hours: HourRange) -> dict[str, str]:
 
 
 def hours_of_run(tags: Mapping[str, str]) -> HourRange | None:
-    """Return the hours that a run's tags name: its partition, or its range of partitions."""
+    """Return the hours that a run's tags name: its partition, or its range of partitions.
+
+    A run of other partitions, as the months of the deliveries, is for no hours.
+    """
     first = tags.get(_RANGE_START) or tags.get(_PARTITION)
-    return HourRange.between_keys(first, tags.get(_RANGE_END) or first) if first else None
+    if not first:
+        return None
+    try:
+        hours = HourRange.between_keys(first, tags.get(_RANGE_END) or first)
+    except HourError:
+        return None
+    return hours if hours.first_key == first else None  # a day can be read as its first hour
 
 
 def open_hours(asset_class: AssetClass, hours: HourRange) -> frozenset[dt.datetime]:

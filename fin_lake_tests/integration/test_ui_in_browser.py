@@ -28,6 +28,18 @@ DROPPED = parse_hour("2023-01-30T19")  # among the hours that a sensor lists at 
 SENSORS = ("raw_objects", "rebuild")
 
 
+LAYERS = (
+    "raw",
+    "processed",
+    "market",
+    "technical_analysis",
+    "portfolios",
+    "reports",
+    "deliveries",
+    "snowflake",
+    "spark",
+    "ml",
+)
 SCREENSHOTS = Path(os.environ.get("FIN_LAKE_SCREENSHOTS", "screenshots"))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = (  # it looks for nothing outside of this machine, and runs as root too
@@ -99,7 +111,7 @@ def bars(settings: Settings, first: str, last: str) -> int:
 
 def test_the_graph_shows_every_layer(ui: Ui, page: Page):
     page.goto(f"{ui.address}/asset-groups")
-    for layer in ("raw", "processed", "market", "technical_analysis", "portfolios", "reports"):
+    for layer in LAYERS:
         expect(page.get_by_role("button", name=layer).first).to_be_visible()
     page.get_by_text("Updating asset data").wait_for(state="hidden")
     show(page, "graph")

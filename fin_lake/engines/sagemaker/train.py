@@ -433,13 +433,14 @@ def input_fn(body: bytes, content_type: str) -> pa.Table:
 def predict_fn(rows: pa.Table, model: tuple[Any, dict[str, Any]]) -> pa.Table:
     """Return symbol, time of decision and the forecast return over the model's horizon, in order."""
     fitted, _ = model
-    features = matrix(rows)
+    rows = rows.sort_by([("decision_at", "ascending"), ("symbol", "ascending")])
+    features = matrix(rows)  # in one order, for a sum's last bit depends on it
     return pa.table(
         {
             **{name: rows[name] for name in KEYS},
             "predicted_return": fitted.predict(features) if len(features) else np.zeros(0),
         }
-    ).sort_by([("decision_at", "ascending"), ("symbol", "ascending")])
+    )
 
 
 def output_fn(predicted: pa.Table, accept: str) -> bytes:

@@ -7,6 +7,7 @@ import datetime as dt
 import dagster as dg
 import pytest
 
+from fin_lake.assets.hourly import hours_of_run, tags_of_hours
 from fin_lake.automation.schedules import build_hourly_schedule, hours_of_tick
 from fin_lake.partitions import hour_key, parse_hour
 from fin_lake.settings import Settings, load_settings
@@ -77,3 +78,19 @@ def test_where_time_stands_still_ticks_ask_for_the_same_hour_once():
 
 def test_before_the_first_hour_is_over_a_tick_says_so(settings: Settings):
     assert "no hour is over" in str(tick(settings, "2023-01-01T00:05"))
+
+
+@pytest.mark.parametrize("partition", ["2023-01", "2023-01-03"])
+def test_a_run_of_a_month_or_a_day_is_for_no_hours(partition: str):
+    assert hours_of_run({"dagster/partition": partition}) is None
+    ranged = {
+        "dagster/asset_partition_range_start": partition,
+        "dagster/asset_partition_range_end": partition,
+    }
+    assert hours_of_run(ranged) is None
+
+
+def test_the_tags_of_hours_are_read_back():
+    hours = HourRange(parse_hour("2023-01-03T14"), parse_hour("2023-01-05T02"))
+    assert hours_of_run(tags_of_hours(hours)) == hours
+    assert hours_of_run({"dagster/partition": "2023-01-03-14:00"}) == HourRange.of(hours.start)

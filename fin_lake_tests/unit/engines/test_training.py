@@ -161,12 +161,13 @@ def test_scoring_gives_what_the_model_says(tmp_path):
     trained(tmp_path, table)
     unlabelled = table.select([*train.KEYS, *train.FEATURES])
     (tmp_path / "rows").mkdir()
-    pq.write_table(unlabelled.slice(0, 50), tmp_path / "rows" / "a")
+    some = unlabelled.slice(0, 50)
+    pq.write_table(some.take(list(range(50))[::-1]), tmp_path / "rows" / "a")
     places = {"model_dir": tmp_path / "model", "input": tmp_path / "rows", "output": tmp_path / "out"}
     train.score(argparse.Namespace(**places))
     scored = pq.read_table(tmp_path / "out" / "a.out")
     model, _ = train.model_fn(str(tmp_path / "model"))
-    expected = model.predict(train.matrix(unlabelled.slice(0, 50)))
+    expected = model.predict(train.matrix(some))
     assert scored.column_names == ["symbol", "decision_at", "predicted_return"]
     np.testing.assert_array_equal(scored["predicted_return"].to_numpy(), expected)
 
