@@ -9,7 +9,7 @@ import pytest
 
 from fin_lake.assets.hourly import hours_of_run, tags_of_hours
 from fin_lake.automation.schedules import build_hourly_schedule, hours_of_tick
-from fin_lake.partitions import hour_key, parse_hour
+from fin_lake.partitions import HourRange, hour_key, parse_hour
 from fin_lake.settings import Settings, load_settings
 
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
