@@ -5,17 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import boto3
+import dagster as dg
 import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
+from fin_lake.analytics.prepare import prepare
+from fin_lake.clients import aws_client
+from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.store import Lake
 from fin_lake.local.stack import Stack
+from fin_lake.operations.extract import extract
 from fin_lake.operations.instance import open_instance
 from fin_lake.partitions import HourRange, parse_hour
+from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings, load_settings
 from fin_lake_tests.enforced import EnforcedAws, enforced_aws
 from fin_lake_tests.ui import Ui, dagster_dev
@@ -134,3 +141,15 @@ def hours(first: str, count: int = 1) -> HourRange:
     """Return ``count`` hours from ``first`` on."""
     start = parse_hour(first)
     return HourRange(start, start + dt.timedelta(hours=count))
+
+
+@contextmanager
+def filled(settings: Settings, span: HourRange) -> Iterator[dg.DagsterInstance]:
+    """Give a stack's stores the tables of the catalog and some hours, models included."""
+    prepare()
+    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
+    ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
+    with open_instance(settings) as instance:
+        report = extract(settings, span, ASSET_CLASSES, instance=instance)
+        assert report.failures == []
+        yield instance

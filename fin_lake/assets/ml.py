@@ -13,6 +13,7 @@ from fin_lake.engines.sagemaker.places import (
     LATEST_MODEL,
     TABLE,
     as_json,
+    keep_training_set,
     latest_model,
     latest_training_set,
     model_archive,
@@ -102,6 +103,8 @@ def build_ml_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             until=_moment(config.until, settings),
         )
         is_enough = made.rows >= LEAST_ROWS and made.moments >= LEAST_MOMENTS
+        if is_enough:
+            keep_training_set(lake, made)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": lake.uri(made.prefix),
@@ -290,4 +293,4 @@ def _moment(text: str, settings: Settings) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise ModelError(f"until is {text!r}", "a moment is written as in 2023-01-30T21:00:00Z") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -10,19 +10,13 @@ import dagster as dg
 import pantab
 import pytest
 
-from fin_lake.analytics.prepare import prepare
 from fin_lake.assets.deliveries import extract_key
-from fin_lake.clients import aws_client
 from fin_lake.definitions import DELIVERIES_JOB, build_definitions
 from fin_lake.engines.tableau import REPORTS, extract_object
-from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.store import Lake
 from fin_lake.operations.athena import Athena
-from fin_lake.operations.extract import extract
-from fin_lake.operations.instance import open_instance
-from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake_tests.conftest import hours
+from fin_lake_tests.conftest import filled, hours
 
 pytestmark = pytest.mark.stack
 JANUARY = dt.date(2023, 1, 1)
@@ -36,12 +30,7 @@ def settings(module_settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    prepare()
-    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
-    ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
-    with open_instance(settings) as instance:
-        report = extract(settings, DAYS, ASSET_CLASSES, instance=instance)
-        assert report.failures == []
+    with filled(settings, DAYS) as instance:
         yield instance
 
 

@@ -55,10 +55,13 @@ EXPECTED = {
     "read another bucket": "",
     "receive what is new": "i",
     "send to the queue": "",
+    "train a model": "aM",
+    "train in another's name": "",
     "put metrics": "i",
     "put metrics of another": "",
     "create a user": "",
 }
+_TRAINING = "arn:aws:sagemaker:us-east-1:000000000000:training-job"
 Act = Callable[[EnforcedAws, Settings], Any]
 
 
@@ -156,6 +159,8 @@ ACTS: Mapping[str, Act] = {
     "read another bucket": lambda aws, who: aws.client("s3", who).get_object(Bucket="of-others", Key="one"),
     "receive what is new": queue("receive_message"),
     "send to the queue": queue("send_message", MessageBody="x"),
+    "train a model": decided("sagemaker:CreateTrainingJob", f"{_TRAINING}/{NAME}-20230130"),
+    "train in another's name": decided("sagemaker:CreateTrainingJob", f"{_TRAINING}/theirs"),
     "put metrics": decided("cloudwatch:PutMetricData", "*", **{"cloudwatch:namespace": NAME}),
     "put metrics of another": decided("cloudwatch:PutMetricData", "*", **{"cloudwatch:namespace": "Theirs"}),
     "create a user": lambda aws, who: aws.client("iam", who).create_user(UserName="mallory"),

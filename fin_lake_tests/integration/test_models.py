@@ -13,7 +13,6 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from fin_lake.analytics.prepare import prepare
 from fin_lake.assets.ml import MODEL, MODEL_PACKAGE, PREDICTIONS, TRAINING_SET
 from fin_lake.clients import aws_client
 from fin_lake.definitions import SCORING_JOB, TRAINING_JOB, build_definitions
@@ -26,14 +25,10 @@ from fin_lake.engines.sagemaker.places import (
     predictions_object,
 )
 from fin_lake.engines.sagemaker.runner import SageMaker, unpacked
-from fin_lake.lake.catalog import ensure_catalog
 from fin_lake.lake.store import Lake
 from fin_lake.operations.athena import Athena
-from fin_lake.operations.extract import extract
-from fin_lake.operations.instance import open_instance
-from fin_lake.schema import ASSET_CLASSES
 from fin_lake.settings import Settings
-from fin_lake_tests.conftest import hours
+from fin_lake_tests.conftest import filled, hours
 from fin_lake_tests.sagemaker_container import Container
 
 pytestmark = pytest.mark.stack
@@ -48,12 +43,7 @@ def settings(module_settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    prepare()
-    glue = aws_client(settings, "glue", settings.glue_endpoint_url)
-    ensure_catalog(glue, database=settings.glue_database, bucket=settings.bucket)
-    with open_instance(settings) as instance:
-        report = extract(settings, hours("2023-01-03T00", 17 * 24), ASSET_CLASSES, instance=instance)
-        assert report.failures == []
+    with filled(settings, hours("2023-01-03T00", 17 * 24)) as instance:
         yield instance
 
 
@@ -172,12 +162,12 @@ def test_under_the_toolkit_the_same_model_is_trained_registered_and_asked(
 
 
 def test_too_few_rows_train_nothing_and_leave_the_model_that_is_there(settings, instance, here):
-    before = latest_model(Lake(settings))
+    lake = Lake(settings)
+    before = latest_model(lake), latest_training_set(lake)
     result = run(settings, instance, until="2023-01-04T00:00:00Z")
-    assert not result.success or MODEL not in [
-        one.asset_key for one in result.get_asset_materialization_events()
-    ]
+    assert not result.success
+    assert [one.asset_key for one in result.get_asset_materialization_events()] == [TRAINING_SET]
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("enough_rows", False)
     assert "fin-lake backfill" in str(check.description)
-    assert latest_model(Lake(settings)) == before
+    assert (latest_model(lake), latest_training_set(lake)) == before

@@ -16,7 +16,6 @@ from fin_lake.engines.sagemaker.places import (
     TABLE,
     TrainingSet,
     data_prefix,
-    keep_training_set,
 )
 
 try:
@@ -36,19 +35,20 @@ _JOINED: Final = (
     "on l.trade_date = f.trade_date and l.symbol = f.symbol and l.hour_start = f.hour_start"
 )
 _COLUMNS: Final = (
-    ("symbol", "varchar", pa.string()),
+    ("symbol", "string", pa.string()),
     ("decision_at", "timestamp", pa.timestamp("us", "UTC")),
     ("predicted_return", "double", pa.float64()),
     ("horizon_bars", "int", pa.int32()),
-    ("model", "varchar", pa.string()),
+    ("model", "string", pa.string()),
 )
-_SCHEMA: Final = pa.schema([(name, kind) for name, _, kind in _COLUMNS])
+_SAID: Final = pa.schema([(name, kind) for name, _, kind in _COLUMNS[:3]])
+"""What scoring says; the rest is the model's."""
 
 
 def make_training_set(
     athena: Athena, lake: Lake, name: str, *, horizon_bars: int, until: dt.datetime
 ) -> TrainingSet:
-    """Unload the rows whose labels were known at a moment, and make them the latest training set.
+    """Unload the rows whose labels were known at a moment.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def make_training_set(
     if rows:
         labels = ", ".join(_timestamp(f"l.{one}", one) for one in TIMES)
         _unload(athena, lake.uri(prefix), f"{_features()}, l.{LABEL}, {labels} {_JOINED} {chosen}")
-    made = TrainingSet(
+    return TrainingSet(
         prefix=prefix,
         rows=rows,
         symbols=symbols,
@@ -77,8 +77,6 @@ def make_training_set(
         until=f"{until:%Y-%m-%dT%H:%M:%SZ}",
         horizon_bars=horizon_bars,
     )
-    keep_training_set(lake, made)
-    return made
 
 
 def unload_rows(athena: Athena, lake: Lake, prefix: str, since: str) -> None:
@@ -118,8 +116,8 @@ class Forecasts:
 
 def forecasts(parts: list[bytes], model: str, horizon_bars: int) -> Forecasts:
     """Return all that a model forecast as one Parquet object, in order of time and symbol."""
-    tables = [pq.read_table(io.BytesIO(part)).cast(_SCHEMA_OF_PARTS) for part in parts]
-    together = pa.concat_tables(tables or [_SCHEMA_OF_PARTS.empty_table()])
+    tables = [pq.read_table(io.BytesIO(part)).cast(_SAID) for part in parts]
+    together = pa.concat_tables(tables or [_SAID.empty_table()])
     together = together.append_column(
         "horizon_bars", pa.array([horizon_bars] * together.num_rows, pa.int32())
     ).append_column("model", pa.array([model] * together.num_rows, pa.string()))
@@ -133,12 +131,9 @@ def forecasts(parts: list[bytes], model: str, horizon_bars: int) -> Forecasts:
     return Forecasts(sink.getvalue(), together.num_rows)
 
 
-_SCHEMA_OF_PARTS: Final = pa.schema(list(_SCHEMA)[:3])
-
-
 def ensure_table(athena: Athena, lake: Lake) -> None:
     """Let SQL see the forecasts of all models as ``ml_predictions``."""
-    columns = ", ".join(f"{name} {kind.replace('varchar', 'string')}" for name, kind, _ in _COLUMNS)
+    columns = ", ".join(f"{name} {kind}" for name, kind, _ in _COLUMNS)
     athena.run(
         f"create external table if not exists {TABLE} ({columns}) stored as parquet "
         f"location '{lake.uri(PREDICTIONS)}/'"

@@ -27,6 +27,7 @@ _IMAGE: Final = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-l
 _IMAGES_REGION: Final = "us-east-1"
 _METRICS: Final = ("rmse", "baseline_rmse", "skill", "hit_rate", "p_value")
 _LONGEST_SECONDS: Final = 3600
+_OF_RETURNS: Final = "forecasts hourly returns"
 _VOLUME_GB: Final = 10
 _MOST_MB: Final = 100
 """The most that a batch transform sends at once; SageMaker's own limit."""
@@ -175,19 +176,19 @@ def transform(settings: Settings, name: Any, rows: Any, output: Any) -> dict[str
 
 
 def package(
-    settings: Settings, archive_uri: Any, told: Mapping[str, str], metrics_uri: str | None
+    settings: Settings, archive_uri: Any, told: Mapping[str, str], metrics_uri: str | None = None
 ) -> dict[str, Any]:
     """Return the arguments of CreateModelPackage: a version of the group, for a person to approve.
 
     Parameters
     ----------
     told : mapping of str to str
-        What the registry keeps beside the version: names and digests.
+        What the registry keeps beside the version: digests, and the ``name``, by which it is known again.
     """
     measured = {"ContentType": "application/json", "S3Uri": metrics_uri}
     return {
         "ModelPackageGroupName": group(settings),
-        "ModelPackageDescription": "Forecast of hourly returns from fin_lake's ml_features",
+        "ModelPackageDescription": " ".join([told.get("name", "pipeline:"), _OF_RETURNS]),
         "InferenceSpecification": {
             "Containers": [container(settings, archive_uri)],
             "SupportedContentTypes": [PARQUET],
@@ -231,7 +232,7 @@ def pipeline(settings: Settings, hyperparameters: Mapping[str, str]) -> dict[str
         ],
         "Steps": [
             step("Train", "Training", training(settings, data, hyperparameters)),
-            step("Register", "RegisterModel", package(settings, trained, {}, None)),
+            step("Register", "RegisterModel", package(settings, trained, {})),
             step("Model", "Model", model(settings, trained)),
             step(
                 "Score",

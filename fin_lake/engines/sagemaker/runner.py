@@ -20,7 +20,6 @@ from fin_lake.clients import aws_client
 from fin_lake.engines.sagemaker import requests
 from fin_lake.engines.sagemaker.errors import ModelError
 from fin_lake.engines.sagemaker.places import model_archive, output_archive
-from fin_lake.errors import FinLakeError
 from fin_lake.lake.store import Lake
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 _TOLD_LINES: Final = 15
 _POLL_SECONDS: Final = 15
+_NEWEST: Final = 100
 _UNKNOWN: Final = ("ResourceNotFound", "ValidationException", "ValidationError")
 """How SageMaker says that there is nothing of a name, each of its parts in its own way."""
 
@@ -103,7 +103,7 @@ class SageMaker:
         try:
             self._in_sagemaker("transform", name, {"TransformJobName": name, **request}, log)
         finally:
-            self._asked(self.client.delete_model, ModelName=name)
+            self._cleared(self.client.delete_model, log, ModelName=name)
 
     def register(self, request: Mapping[str, Any]) -> str:
         """Register a version for approval, in its group; return its ARN. The same version registers once.
@@ -116,13 +116,16 @@ class SageMaker:
         name = request["ModelPackageGroupName"]
         if self._found(self.client.describe_model_package_group, ModelPackageGroupName=name) is None:
             self._asked(self.client.create_model_package_group, ModelPackageGroupName=name)
-        wanted = request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
-        for page in self.client.get_paginator("list_model_packages").paginate(ModelPackageGroupName=name):
-            for one in page["ModelPackageSummaryList"]:
-                arn = str(one["ModelPackageArn"])
-                found = self._asked(self.client.describe_model_package, ModelPackageName=arn)
-                if found["InferenceSpecification"]["Containers"][0].get("ModelDataUrl") == wanted:
-                    return arn
+        newest = self._asked(  # the same version comes again when a run is tried again: it is among these
+            self.client.list_model_packages,
+            ModelPackageGroupName=name,
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            MaxResults=_NEWEST,
+        )
+        for one in newest["ModelPackageSummaryList"]:
+            if one.get("ModelPackageDescription") == request["ModelPackageDescription"]:
+                return str(one["ModelPackageArn"])
         return str(self._asked(self.client.create_model_package, **request)["ModelPackageArn"])
 
     def apply_pipeline(self, definition: Mapping[str, Any]) -> str:
@@ -198,7 +201,7 @@ class SageMaker:
             from botocore.exceptions import WaiterError  # noqa: PLC0415 - definitions load without it
 
             if not isinstance(error, WaiterError):
-                self._stopped(kind, call, log)
+                self._cleared(getattr(self.client, f"stop_{kind}_job"), log, **call)
                 raise
         told = self._asked(getattr(self.client, f"describe_{kind}_job"), **call)
         status = told[f"{title}Status"]
@@ -208,11 +211,12 @@ class SageMaker:
                 f"its log is in CloudWatch, /aws/sagemaker/{title}s, streams {name}/…",
             )
 
-    def _stopped(self, kind: str, call: Mapping[str, str], log: Callable[[str], None]) -> None:
+    def _cleared(self, call: Callable[..., Any], log: Callable[[str], None], **parameters: str) -> None:
+        """Clear up after a job; what fails here is told and hides nothing that failed before."""
         try:
-            self._asked(getattr(self.client, f"stop_{kind}_job"), **call)
-        except FinLakeError as error:
-            log(f"could not be stopped: {error}")
+            self._asked(call, **parameters)
+        except ModelError as error:
+            log(f"{' '.join(parameters.values())} could not be cleared up: {error}")
 
     def _found(self, call: Callable[..., Any], **parameters: Any) -> Any | None:
         """Return what describes a thing, or None if there is none; lists of all would need a right to all."""
@@ -289,5 +293,5 @@ def _run(arguments: list[str], env: Mapping[str, str], log: Callable[[str], None
             raise
     if process.returncode:
         said = "\n".join(told[-_TOLD_LINES:])
-        remedy = "pip install 'fin_lake[ml]'" if "No module named" in said else "its log is in the run's"
+        remedy = "pip install 'fin_lake[ml]'" if "No module named" in said else "the run's log has the rest"
         raise ModelError(f"{requests.SCRIPT.name} {arguments[0]} failed: {said}", remedy)

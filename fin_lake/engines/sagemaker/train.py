@@ -200,6 +200,8 @@ def walk_forward(rows: Rows, folds: int) -> list[Fold]:
 
     Source: López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
     """
+    if folds < 2:  # noqa: PLR2004 - one stretch says nothing of another
+        raise TrainingError(f"{folds} folds: at least 2 are needed")
     moments = np.unique(rows.decided)
     length = len(moments) // (2 * folds)
     if not length:
@@ -263,16 +265,9 @@ def validate(
         )
         forecasts.append(_table(test, said, number))
     together = pa.concat_tables(forecasts)
-    tested = np.concatenate([np.flatnonzero(fold.test) for fold in folds])
-    chosen = _take(rows, tested)
+    chosen = rows.where(np.any([fold.test for fold in folds], axis=0))  # in the folds' order, which is time's
     said = {name: _floats(together[name]) for name in ("model", *BASELINES)}
     return {**_figures(chosen, said), **_test(chosen, said, horizon), "folds": told}, together
-
-
-def _take(rows: Rows, places: Integers) -> Rows:
-    chosen = np.zeros(len(rows), dtype=bool)
-    chosen[places] = True
-    return rows.where(chosen)
 
 
 def _figures(test: Rows, said: Mapping[str, Floats]) -> dict[str, Any]:

@@ -141,6 +141,17 @@ def test_a_run_that_is_cancelled_stops_its_job(stubbed, monkeypatch):
     stubber.assert_no_pending_responses()
 
 
+def test_what_cannot_be_cleared_up_does_not_hide_why_scoring_failed(stubbed):
+    sagemaker, stubber = stubbed
+    told: list[str] = []
+    stubber.add_response("create_model", {"ModelArn": "arn:aws:sagemaker:us-east-1:123456789012:model/one"})
+    stubber.add_client_error("create_transform_job", "ResourceLimitExceeded", "no machine is left")
+    stubber.add_client_error("delete_model", "AccessDeniedException", "not yours")
+    with pytest.raises(ModelError, match="no machine is left"):
+        sagemaker.score("one", "a-model", "rows/", "scored/", told.append)
+    assert "one could not be cleared up: SageMaker refuses: AccessDeniedException" in told[0]
+
+
 def _described(name: str, arn: str) -> dict[str, Any]:
     return {
         "TrainingJobName": name,

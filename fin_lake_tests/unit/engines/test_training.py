@@ -188,20 +188,25 @@ def test_a_model_that_is_not_what_it_says_is_refused(change, told, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "options", "told"),
     [
-        (rows(0.1).drop_columns(["rsi_14"]), "no column rsi_14"),
-        (rows(0.1).slice(0, 100), "fold 1 has 26 rows to learn from, and needs 100"),
-        (rows(0.1).slice(0, 5), "5 moments of decision do not make 5 folds"),
-        (rows(0.1).slice(0, 0), "no labelled row"),
+        (rows(0.1).drop_columns(["rsi_14"]), (), "no column rsi_14"),
+        (rows(0.1).slice(0, 100), (), "fold 1 has 26 rows to learn from, and needs 100"),
+        (rows(0.1).slice(0, 5), (), "5 moments of decision do not make 5 folds"),
+        (rows(0.1).slice(0, 0), (), "no labelled row"),
+        (rows(0.1), ("--folds", "1"), "1 folds: at least 2 are needed"),
     ],
 )
-def test_data_that_cannot_be_learned_from_ends_the_script_with_a_sentence(table, told, tmp_path):
+def test_data_that_cannot_be_learned_from_ends_the_script_with_a_sentence(table, options, told, tmp_path):
     (tmp_path / "data").mkdir()
     pq.write_table(table, tmp_path / "data" / "rows")
     places = ("--train", "data", "--model-dir", "model", "--output-data-dir", "output")
     done = subprocess.run(
-        [sys.executable, requests.SCRIPT, *places], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, requests.SCRIPT, *places, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert told in done.stderr
