@@ -32,7 +32,7 @@ from fin_lake_tests.conftest import filled, hours
 from fin_lake_tests.sagemaker_container import Container
 
 pytestmark = pytest.mark.stack
-UNTIL = "2023-01-19T00:00:00Z"
+UNTIL = "2023-01-19T01:00:00+01:00"
 ROLE = "arn:aws:iam::123456789012:role/fin-lake-sagemaker"
 
 
@@ -91,6 +91,7 @@ def test_the_training_set_is_the_rows_whose_labels_were_known(settings, here):
     )
     assert (str(found), here["data"]["labels_known_until"]) == (row[0], f"{row[1][:10]}T{row[1][11:19]}Z")
     assert metadata(here["result"], TRAINING_SET)["dagster/row_count"] == found
+    assert made.until == "2023-01-19T00:00:00Z"
 
 
 def test_the_run_says_what_the_model_is_worth(settings, here):
